@@ -1,0 +1,168 @@
+"""`chatstep connections`: the group, and the commands that look at connections."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chatstep.cli.lazy import LazyGroup, Place
+from chatstep.cli.options import json_option
+from chatstep.cli.screen import console, for_terminal, note, print_json, table
+from chatstep.cli.session import open_store
+
+if TYPE_CHECKING:
+    from chatstep.connections import Origin
+    from chatstep.store import Store
+
+__all__ = ["COMMANDS", "connections", "list_all", "show"]
+
+_HERE, _EDIT = "chatstep.cli.connections", "chatstep.cli.connections_edit"
+COMMANDS = {
+    "add": Place("chatstep.cli.connections_add:add", "Add a connection; its key is typed hidden or piped in."),
+    "list": Place(f"{_HERE}:list_all", "List all connections, also those that nobody had to add."),
+    "show": Place(f"{_HERE}:show", "Show one: settings, limits, spending, what was learnt."),
+    "test": Place("chatstep.cli.connections_test:test", "Make the call that the step makes, and say what is wrong."),
+    "limit": Place(f"{_EDIT}:limit", "Set or lift spend limits."),
+    "rotate": Place(f"{_EDIT}:rotate", "Replace the key of a connection, or the key that seals them all."),
+    "remove": Place(f"{_EDIT}:remove", "Remove a connection; its records of usage stay."),
+}
+
+
+@click.group(cls=LazyGroup, places=COMMANDS, epilog="\b\nExample:\n  chatstep connections add work --from-env WORK_KEY")
+def connections() -> None:
+    """Named credentials. Keys are kept sealed, and are never arguments or output."""
+
+
+@click.command("list", epilog="\b\nExample:\n  chatstep connections list --json")
+@json_option("Give a JSON list.")
+def list_all(as_json: bool) -> None:
+    """List all connections: stored ones, the environment's, and the built-in rehearsal."""
+    with open_store() as store:
+        found = _known(store)
+        default = _default(store)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": origin.stored.name,
+            "kind": origin.stored.kind,
+            "origin": origin.origin,
+            "address": address(origin),
+            "default": origin.stored.name == default,
+        }
+        for origin in found
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    made = table("Name", "Kind", "From", "Address")
+    for row in rows:
+        name = f"{row['name']} (default)" if row["default"] else row["name"]
+        made.add_row(name, row["kind"], row["origin"], for_terminal(row["address"]))
+    console().print(made)
+
+
+@click.command(epilog="\b\nExample:\n  chatstep connections show work")
+@click.argument("name")
+@json_option("Give one JSON object.")
+def show(name: str, as_json: bool) -> None:
+    """Show the connection NAME: settings, spend limits, what was spent, what was learnt. Never its key."""
+    with open_store() as store:
+        origin = _all(store).find(name)
+        data = _facts(origin, store)
+    if as_json:
+        print_json(data)
+        return
+    drawn = console()
+    drawn.print(f"{name} ({data['kind']}, {data['origin']})", style="bold")
+    for field, value in data["settings"].items():
+        drawn.print(f"  {field:14} {for_terminal(str(value))}")
+    for field in data["secrets"]:
+        drawn.print(f"  {field:14} (kept sealed)" if origin.origin == "store" else f"  {field:14} (set)")
+    for period in ("daily", "monthly"):
+        limit = data[f"{period}_limit"]
+        spent = f"spent {data[f'{period}_spent']}"
+        drawn.print(f"  {period:14} {spent}" + (f" of {limit}" if limit else ", no limit"))
+    if not data["learnt"]:
+        return
+    made = table("Model", "Learnt from the server")
+    for model, traits in data["learnt"].items():
+        made.add_row(for_terminal(model), for_terminal(", ".join(f"{key}: {_plain(traits[key])}" for key in traits)))
+    drawn.print()
+    drawn.print(made)
+
+
+def _all(store: Store) -> Any:
+    from chatstep.connections import Connections
+    from chatstep.modules.openai.environment import from_environment
+    from chatstep.settings import Settings
+
+    return Connections(lambda: store, lambda: from_environment(os.environ), Settings.load().connection)
+
+
+def _known(store: Store) -> list[Origin]:
+    found: list[Origin] = _all(store).all()
+    return found
+
+
+def _default(store: Store) -> str | None:
+    from chatstep.errors import InvalidInput
+
+    try:
+        name: str = _all(store).default()
+    except InvalidInput:
+        return None
+    return name
+
+
+def address(origin: Origin) -> str:
+    """Where a connection leads, in words."""
+    from chatstep.errors import ChatstepError
+    from chatstep.registry import connection_kind
+
+    if origin.stored.kind == "rehearsal":
+        return str(origin.stored.settings.get("script") or "in this program, offline")
+    try:
+        opened = connection_kind(origin.stored.kind).open(origin.stored.settings, origin.secrets)
+    except ChatstepError as error:
+        return str(error)
+    return str(getattr(opened, "base_url", "–"))
+
+
+def _facts(origin: Origin, store: Store) -> dict[str, Any]:
+    from chatstep.registry import connection_kind
+    from chatstep.store import dollars
+
+    stored = origin.stored
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    spent = {"daily": _spent(store, stored.name, today), "monthly": _spent(store, stored.name, today.replace(day=1))}
+    secrets = [field.name for field in connection_kind(stored.kind).fields if field.secret]
+    if origin.origin == "environment":
+        secrets = list(origin.secrets)
+    return {
+        "name": stored.name,
+        "kind": stored.kind,
+        "origin": origin.origin,
+        "settings": stored.settings,
+        "secrets": secrets if origin.origin != "built in" else [],
+        "daily_limit": None if stored.daily_limit is None else dollars(stored.daily_limit),
+        "monthly_limit": None if stored.monthly_limit is None else dollars(stored.monthly_limit),
+        "daily_spent": dollars(spent["daily"]),
+        "monthly_spent": dollars(spent["monthly"]),
+        "learnt": store.traits.all(stored.name),
+    }
+
+
+def _spent(store: Store, name: str, since: datetime) -> int:
+    totals = store.ledger.totals("connection", int(since.timestamp() * 1000))
+    return sum(total.cost + total.reserved for total in totals if total.key == name)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def added(name: str) -> None:
+    """Say that a connection is there, and what to do with it."""
+    note(f"Added {name}. Try it: chatstep connections test {name}")

@@ -1,0 +1,1 @@
+"""One folder per outside service; they never import each other."""

@@ -1,0 +1,119 @@
+"""What a step is, and all that it may ask for.
+
+A Step declares its Inputs and Output as Structs; validation, JSON Schema, forms, command line and docs read that one
+declaration. While it runs, a step sees the world through its Context alone: a connection, a request, a stream of bytes,
+an event for whoever listens. Modules gather the steps and connection kinds of one outside service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from chatstep.secret import Secret
+
+if TYPE_CHECKING:
+    from chatstep.transcript import TranscriptFormat
+
+__all__ = ["Connection", "ConnectionKind", "Context", "Field", "Module", "Step", "step"]
+
+
+class Connection(Protocol):
+    """A named connection while a step uses it."""
+
+    name: str
+    kind: str
+
+    @property
+    def opened(self) -> Any:
+        """What the connection kind made of the stored settings: an address, headers, habits of the server."""
+
+    def traits(self, model: str) -> dict[str, Any]:
+        """What was learnt about this model on this connection."""
+
+    async def learn(self, model: str, traits: dict[str, Any]) -> None:
+        """Remember more about this model on this connection, also after a restart."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a spend limit is set."""
+
+    async def reserve(self, worst_case: int, instead_of: int | None = None) -> int | None:
+        """Set aside the worst-case cost (nanodollars) under the spend limits; raises SpendLimitReached.
+
+        ``instead_of`` is an earlier reservation of the same call, which is given back first.
+        """
+
+
+class Context(Protocol):
+    """All that a step may ask for."""
+
+    @property
+    def connection(self) -> Callable[[str], Awaitable[Connection]]:
+        """``await ctx.connection(name)``: the connection of that name, open; raises UnknownName."""
+
+    @property
+    def send(self) -> Callable[..., Awaitable[Any]]:
+        """``await ctx.send(request, read, ...)``: what ``read`` makes of the reply (see `chatstep.http.Http.send`)."""
+
+    @property
+    def stream(self) -> Callable[..., AbstractAsyncContextManager[Any]]:
+        """``async with ctx.stream(request, read, ...) as body``: bytes as they arrive (see `Http.stream`)."""
+
+    def emit(self, event: Any) -> None:
+        """Tell whoever listens, such as the ledger; never waits, never fails."""
+
+
+class Field(Struct, frozen=True):
+    """One setting of a connection kind, as forms and the command line show it."""
+
+    name: str
+    title: str
+    help: str
+    secret: bool = False
+    required: bool = False
+    default: str | None = None
+
+
+class ConnectionKind(Struct, frozen=True):
+    """A way to reach a service: the fields to fill in, and how they become an open connection."""
+
+    name: str
+    title: str
+    fields: tuple[Field, ...]
+    open: Callable[[Mapping[str, Any], Mapping[str, Secret]], Any]
+
+
+class Step(Struct, frozen=True):
+    """A unit of work with declared Inputs and Output."""
+
+    name: str
+    title: str
+    doc: str
+    inputs: type[Struct]
+    output: type[Struct]
+    run: Callable[[Any, Context], Awaitable[Any]]
+
+
+class Module(Struct, frozen=True):
+    """One outside service and what chatstep offers for it."""
+
+    name: str
+    title: str
+    steps: tuple[Step, ...] = ()
+    connection_kinds: tuple[ConnectionKind, ...] = ()
+    transcript_formats: tuple[TranscriptFormat, ...] = ()
+
+
+def step(
+    name: str, *, title: str, inputs: type[Struct], output: type[Struct]
+) -> Callable[[Callable[[Any, Context], Awaitable[Any]]], Step]:
+    """Declare an async function ``(inputs, ctx) -> output`` as the step ``module.name``."""
+
+    def declare(run: Callable[[Any, Context], Awaitable[Any]]) -> Step:
+        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run)
+
+    return declare
