@@ -154,6 +154,8 @@ class AppContext:
         self._app = app
         self._ledger = app.store.ledger
         self.connection = app.connections.get
+        self.conversations = app.store.conversations
+        self.run = None
 
     @property
     def send(self) -> Callable[..., Awaitable[Any]]:

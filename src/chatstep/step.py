@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -18,7 +18,15 @@ from chatstep.secret import Secret
 if TYPE_CHECKING:
     from chatstep.transcript import TranscriptFormat
 
-__all__ = ["Connection", "ConnectionKind", "Context", "Field", "Module", "Step", "step"]
+__all__ = ["Connection", "ConnectionKind", "Context", "Effect", "Field", "Module", "Run", "Step", "step"]
+
+Effect = Literal["none", "outside", "run"]
+"""What a step touches, which decides how its result is kept over a crash.
+
+``none``: nothing; its result follows from its inputs, so it is run again rather than stored. ``outside``: money or the
+world; its result is stored when it is there, and never asked for again. ``run``: the run itself (a wait, another flow),
+through what `Run` offers, which is durable by itself.
+"""
 
 
 class Connection(Protocol):
@@ -48,8 +56,33 @@ class Connection(Protocol):
         """
 
 
+class Run(Protocol):
+    """The run of a flow in which a step executes."""
+
+    id: str
+    flow: str
+    key: str
+    """Names this execution of this step; the same at every attempt, also after a crash. For idempotency headers."""
+    conversation: str | None
+    """The id of the conversation that the run belongs to."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a crash does not begin the wait anew."""
+
+    async def call(self, flow: str, inputs: Mapping[str, Any]) -> Any:
+        """Run another flow to its end and give its outputs; after a crash it is not begun a second time."""
+
+
 class Context(Protocol):
     """All that a step may ask for."""
+
+    @property
+    def run(self) -> Run | None:
+        """The run of a flow, or None where the step is called by itself."""
+
+    @property
+    def conversations(self) -> Any:
+        """The kept conversations (see `chatstep.store.Conversations`). They block: call them in a thread."""
 
     @property
     def connection(self) -> Callable[[str], Awaitable[Connection]]:
@@ -96,6 +129,7 @@ class Step(Struct, frozen=True):
     inputs: type[Struct]
     output: type[Struct]
     run: Callable[[Any, Context], Awaitable[Any]]
+    effect: Effect = "outside"
 
 
 class Module(Struct, frozen=True):
@@ -109,11 +143,11 @@ class Module(Struct, frozen=True):
 
 
 def step(
-    name: str, *, title: str, inputs: type[Struct], output: type[Struct]
+    name: str, *, title: str, inputs: type[Struct], output: type[Struct], effect: Effect = "outside"
 ) -> Callable[[Callable[[Any, Context], Awaitable[Any]]], Step]:
     """Declare an async function ``(inputs, ctx) -> output`` as the step ``module.name``."""
 
     def declare(run: Callable[[Any, Context], Awaitable[Any]]) -> Step:
-        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run)
+        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run, effect)
 
     return declare

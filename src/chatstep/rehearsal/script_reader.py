@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from chatstep.places import Node, read_yaml
 from chatstep.rehearsal.fault_errors import WAIT
 from chatstep.rehearsal.faults import FAULTS, Parameter
 from chatstep.rehearsal.habits import Habits
 from chatstep.rehearsal.models import Model
-from chatstep.rehearsal.places import Node, read_yaml
 from chatstep.rehearsal.script import Rule, Script, When
 
 __all__ = ["SETTINGS", "TABLES", "load_script"]

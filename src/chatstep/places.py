@@ -1,6 +1,7 @@
-"""YAML values that know where they stand, so that every complaint about a script names file and line.
+"""YAML values that know where they stand, so that every complaint about a file names its line.
 
-For script.py alone. A `Node` wraps one value with its path and line; its methods check the type and raise InvalidInput.
+For rehearsal scripts and flows. A `Node` wraps one value with its path and line; its methods check the type and raise
+InvalidInput.
 """
 
 from __future__ import annotations
