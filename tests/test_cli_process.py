@@ -189,6 +189,17 @@ def test_the_demo(chatstep: Commands) -> None:
     assert max(map(len, shown.split("3  Robin")[0].splitlines())) <= 120
 
 
+def test_the_demo_names_what_can_be_typed(chatstep: Commands) -> None:
+    """After `make demo` no shell finds chatstep; what to try next then begins with where it is."""
+    folder = Path(sys.executable).parent
+    for path, program in ((f"{folder}:/usr/bin", "chatstep"), ("/usr/bin", str(folder / "chatstep"))):
+        chatstep.env["PATH"] = path
+        done = subprocess.run(
+            [folder / "chatstep", "demo"], env=chatstep.environment(), capture_output=True, text=True, check=True
+        )
+        assert f"\n  {program} chat --connection rehearsal\n" in done.stdout
+
+
 def test_the_demo_on_another_connection(chatstep: Commands, serve: Serve) -> None:
     """The same conversation goes there."""
     provider = serve("- reply: You missed beans.\n")

@@ -203,17 +203,18 @@ def test_a_message_is_wanted_at_a_terminal(chatstep: Commands) -> None:
         assert person.wait() == 2
 
 
-def test_the_demo_in_colour(chatstep: Commands) -> None:
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_the_demo_in_colour(chatstep: Commands, columns: str) -> None:
     """The assistant's lines stand out, and no line of it is wider than the terminal."""
-    with terminal(chatstep, "demo") as person:
+    with terminal(chatstep, "demo", COLUMNS=columns) as person:
         assert person.wait() == 0
-        assert "\x1b[36m" in person.seen
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", person.seen)
-        assert "What to try next" in plain
-        assert max(len(line) for line in plain.partition("Warning:")[0].splitlines()) <= 80
+    assert "\x1b[36m" in person.seen
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", person.seen)
+    assert "What to try next" in plain
+    assert max(cell_len(line) for line in plain.partition("Warning:")[0].splitlines()) <= int(columns)
 
 
-@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("columns", ["44", "80", "120"])
 def test_pictures_fit_the_terminal(chatstep: Commands, columns: str) -> None:
     """No line of a prompt or a transcript is wider, whatever stands in it; bars are in colour."""
     names = ["一" * 40, "Ana\x1b[0m", "Robo"]

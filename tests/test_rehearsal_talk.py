@@ -48,6 +48,9 @@ def test_who_am_i() -> None:
     assert say("Who am I?", name="Ana") == "You are Ana: that is the name on your message. What can I do for you?"
     assert say("Ana: Who am I?") == "You are Ana: that is the name on your message. What can I do for you?"
     assert say("My name is Ana", "What's my name?") == "You are Ana, as you told me yourself."
+    assert say("Hello, I am Ana", "Who am I?") == "You are Ana, as you told me yourself."
+    assert say("Hi, I'm Zoë!") == "Nice to meet you, Zoë! What brings you here?"
+    assert say("Hi, I'm lost") == "I am sorry that you are lost. What would make today a little easier?"
     assert say("What is my name?").startswith("You have not told me")
     assert say("Note: who am I?").startswith("You have not told me")
 
@@ -62,6 +65,13 @@ def test_the_newest_speaker_is_addressed_where_several_speak() -> None:
     assert converse([messages[2]]).startswith("Parcels")
     prefixed = [{"role": "user", "content": text} for text in ("Ben: Hi", "Zoë: Who is here?")]
     assert converse(prefixed) == "So far I have heard Ben and Zoë."
+
+
+def test_a_summary_names_those_whose_messages_it_counts() -> None:
+    said = [("Ana", "The beans are up."), ("Ben", "Mine are not."), ("Ingrid", "Can you sum up what I missed?")]
+    reply = converse([{"role": "user", "content": text, "name": name} for name, text in said])
+    assert reply == '2 messages so far, from Ana and Ben. The latest: Ana "The beans are up."; Ben "Mine are not.".'
+    assert say("Bees sleep.", "Please sum up").startswith("1 message so far. ")
 
 
 def test_memory() -> None:

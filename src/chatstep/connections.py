@@ -177,7 +177,7 @@ class Connections:
         raise InvalidInput(
             "There is no connection yet.",
             place="connection",
-            hint="Set OPENAI_API_KEY, or `chatstep connections add NAME`, or use `rehearsal`: it needs no key.",
+            hint="Set OPENAI_API_KEY, or run `chatstep connections add NAME`. Without a key: `--connection rehearsal`.",
         )
 
     async def get(self, name: str) -> OpenConnection:

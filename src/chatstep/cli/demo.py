@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import re
+import shlex
+import shutil
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatstep.cli.complete import Output
-from chatstep.cli.options import connection_option
+from chatstep.cli.options import connection_names
 from chatstep.cli.screen import clipped, console, for_terminal, money, warn
 from chatstep.cli.session import open_app, run
 from chatstep.message import History
@@ -32,7 +36,9 @@ _PACE = 0.02  # seconds between pieces, so that one sees how a reply streams
 
 
 @click.command(epilog="\b\nExamples:\n  chatstep demo\n  chatstep demo --connection work")
-@connection_option
+@click.option(
+    "--connection", metavar="NAME", shell_complete=connection_names, help="The connection to use. [default: rehearsal]"
+)
 @click.option("-m", "--model", metavar="MODEL", help="The model that writes. [default: gpt-4o-mini]")
 def demo(connection: str | None, model: str | None) -> None:
     """See the conversation of a small community answered.
@@ -183,14 +189,23 @@ def _draw_result(done: Completion, free: bool, out: Console) -> None:
 
 def _draw_next(connection: str, out: Console) -> None:
     _head(5, "What to try next", out)
+    program = _program()
     tries: tuple[tuple[str, str], ...] = (
-        ("chatstep chat --connection rehearsal", "talk to it yourself"),
-        ("chatstep complete --history chat.json --dry-run", "see what your own file would send"),
-        ("chatstep rehearse", "serve any OpenAI client offline"),
-        ("export OPENAI_API_KEY=…  then  chatstep demo --connection environment", "the same, answered by OpenAI"),
+        (f"{program} chat --connection rehearsal", "talk to it yourself"),
+        (f"{program} complete --history chat.json --dry-run", "see what a file of your own would send"),
+        (f"{program} rehearse", "serve any OpenAI client offline"),
+        (f"OPENAI_API_KEY=… {program} demo --connection environment", "the same, answered by OpenAI"),
     )
     if connection != "rehearsal":
-        tries = (*tries[1:3], (f"chatstep chat --connection {connection}", "go on talking"))
+        tries = (*tries[1:3], (f"{program} chat --connection {connection}", "go on talking"))
     for command, what in tries:
         out.print(f"  {command}")
         out.print(f"    {what}", style="dim")
+
+
+def _program() -> str:
+    """What to type for chatstep: its name where a shell finds that, else the file that runs now."""
+    called = Path(sys.argv[0])
+    if shutil.which("chatstep") or called.name != "chatstep":
+        return "chatstep"
+    return shlex.quote(str(called))

@@ -105,14 +105,14 @@ class _Columns(Struct):
 
     @classmethod
     def of(cls, rows: list[Row], width: int) -> _Columns:
-        """Widths that fill the line; the text gets what is left."""
-        roomy = width >= 100
+        """Widths that fill the line; the text gets what is left. Where little is left, bars go, then names."""
+        roomy, narrow = width >= 100, width < 64
         role = max((len(row.role) for row in rows), default=4)
         speaker = max((cell_len(for_terminal(row.speaker or "")) for row in rows), default=0)
-        speaker = max(7, min(speaker, 20 if roomy else 12)) if speaker else 0
+        speaker = max(7, min(speaker, 20 if roomy else 12)) if speaker and width >= 52 else 0
         most = max((row.tokens for row in rows), default=0)
-        tokens, blocks = max(6, len(f"{most:,}")), 16 if roomy else 8
-        used = _NUMBER + role + tokens + blocks + 7 + (speaker + 2 if speaker else 0)
+        tokens, blocks = max(6, len(f"{most:,}")), 16 if roomy else 0 if narrow else 8
+        used = _NUMBER + role + tokens + (blocks + 1 if blocks else 0) + 6 + (speaker + 2 if speaker else 0)
         return cls(role, speaker, tokens, blocks, max(12, width - used), most)
 
 
@@ -142,10 +142,11 @@ def _head(columns: _Columns, speaker: str) -> Text:
     names = [f"{'#':>{_NUMBER}}", f"{'Role':{columns.role}}"]
     if columns.speaker:
         names.append(f"{speaker:{columns.speaker}}")
-    names += [f"{'Tokens':>{columns.tokens}} {'':{columns.bar}}", "Text"]
+    figures = columns.tokens + (1 + columns.bar if columns.bar else 0)
+    names += [f"{'Tokens'.rjust(columns.tokens):{figures}}", "Text"]
     head = Text("  ".join(names), style="bold")
     widths = [_NUMBER, columns.role, *([columns.speaker] if columns.speaker else [])]
-    widths += [columns.tokens + 1 + columns.bar, columns.text]
+    widths += [figures, columns.text]
     return head.append("\n").append("  ".join("─" * width for width in widths), style="not bold dim")
 
 
@@ -157,8 +158,10 @@ def _line(row: Row, columns: _Columns) -> Text:
     if columns.speaker:
         label = fitted(for_terminal(row.speaker or ""), columns.speaker)
         line.append("  " + set_cell_size(label, columns.speaker), style="not dim not bold")
-    line.append(f"  {row.tokens:>{columns.tokens},} ", style="not dim not bold")
-    line.append(bar(row.tokens / columns.most if columns.most else 0, columns.bar), style="not dim not bold green")
+    line.append(f"  {row.tokens:>{columns.tokens},}", style="not dim not bold")
+    if columns.bar:
+        share = row.tokens / columns.most if columns.most else 0
+        line.append(" " + bar(share, columns.bar), style="not dim not bold green")
     text_style = f"not dim {style}" + ("" if row.source == "newest" else " not bold")
     return line.append("  " + visible(row.text, columns.text), style=text_style)
 

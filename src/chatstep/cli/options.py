@@ -20,6 +20,7 @@ __all__ = [
     "Asked",
     "checked_text",
     "completion_options",
+    "connection_names",
     "connection_option",
     "fields_of",
     "json_option",
@@ -41,7 +42,7 @@ class Asked(TypedDict):
     other: tuple[tuple[str, str], ...]
 
 
-def _connection_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def connection_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of connections for shell completion; an unreadable store completes nothing."""
     import os
 
@@ -66,7 +67,7 @@ def _connection_names(ctx: click.Context, param: click.Parameter, incomplete: st
 connection_option = click.option(
     "--connection",
     metavar="NAME",
-    shell_complete=_connection_names,
+    shell_complete=connection_names,
     help="The connection to use. Default: CHATSTEP_CONNECTION, else the environment's, else the only stored one.",
 )
 

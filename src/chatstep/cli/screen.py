@@ -90,22 +90,8 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A rich table with these columns; those in ``right`` hold figures."""
-    from rich.box import Box
-    from rich.table import Table
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table with these columns; those in ``right`` hold figures."""
+    from chatstep.cli.tables import FittingTable
 
-    line_under_head = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-    made = Table(
-        box=line_under_head,
-        pad_edge=False,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        border_style="dim",
-        show_edge=False,
-    )
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return made
+    return FittingTable(columns, right)

@@ -131,7 +131,8 @@ class Turns:
             "/usage   what this chat took so far\n"
             "/quit    leave (also Ctrl-D)\n"
             "/help    this\n"
-            "End a line with \\ to go on in the next one. Begin with // to send a message that begins with /.\n"
+            "End a line with \\ to go on in the next one.\n"
+            "Begin with // to send a message that begins with /.\n"
             "Ctrl-C stops a reply; at the prompt it clears the line."
         )
 
@@ -150,5 +151,6 @@ class Turns:
         known = [done.cost.amount for done in self._calls if not isinstance(done.cost, str)]
         unknown = len(self._calls) - len(known)
         more = f" and {unknown} of unknown cost" if unknown else ""
-        note(f"{len(self._calls)} replies: {prompt:,} + {reply:,} tokens, {money(sum(known, Decimal(0)))}{more}.")
+        replies = "1 reply" if len(self._calls) == 1 else f"{len(self._calls)} replies"
+        note(f"{replies}: {prompt:,} + {reply:,} tokens, {money(sum(known, Decimal(0)))}{more}.")
         note(f"The last one: {summary(self._calls[-1])}")

@@ -29,7 +29,11 @@ _COUNTED = 8
 
 _PREFIX = re.compile(r"\s*([^\W\d_][^:\n]{0,39}): (?=\S)")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
-_MY_NAME = re.compile(r"\b(?:my name is|call me|i am called) ([^\W\d_][\w'-]{0,30})", re.IGNORECASE)
+_MY_NAME = re.compile(
+    r"(?:\b(?:my name is|call me|i am called)|^(?:hello|hi|hey),? i(?:'m| am)(?= (?-i:[A-Z])[\w'-]*[.!]?$)) "
+    r"([^\W\d_][\w'-]{0,30})",
+    re.IGNORECASE | re.MULTILINE,
+)
 _WHO_AM_I = re.compile(r"\b(?:who am i|what(?:'s| is) my name|do you know (?:me|my name|who i am))\b", re.IGNORECASE)
 _WHO_IS_HERE = re.compile(r"\bwho(?:'s| is| else is)(?: else)? (?:here|around|talking|with us)\b", re.IGNORECASE)
 _WHAT_SAID = re.compile(r"\bwhat (?:did i|have i) (?:just )?(?:say|said|ask|asked|write|written)\b", re.IGNORECASE)
@@ -202,8 +206,9 @@ def _summary(talk: _Talk) -> str | None:
     earlier = [turn for turn in talk.turns[:-1] if turn.text.strip()]
     if not earlier:
         return "There is nothing to sum up yet. Tell me more first."
-    people = talk.speakers()
-    opening = f"{len(earlier)} messages so far" + (f", from {_listing(people)}" if people else "")
+    people = list(dict.fromkeys(turn.speaker for turn in earlier if turn.speaker))
+    count = "1 message" if len(earlier) == 1 else f"{len(earlier)} messages"
+    opening = f"{count} so far" + (f", from {_listing(people)}" if people else "")
     points = "; ".join(
         f'{turn.speaker + " " if turn.speaker else ""}"{_short(turn.text, 60)}"' for turn in earlier[-3:]
     )

@@ -61,7 +61,8 @@ RULES: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     # People.
     (
         60,
-        r"\b(?:my name is|call me|i am called|people call me) ([A-Za-z][\w'-]{0,30})",
+        r"(?:\b(?:my name is|call me|i am called|people call me)"
+        r"|^(?:hello|hi|hey),? i(?:'m| am)(?= (?-i:[A-Z])[\w'-]*[.!]?$)) ([A-Za-z][\w'-]{0,30})",
         ("Nice to meet you, {raw}! What brings you here?", "{raw} it is. What can I do for you?"),
     ),
     (
