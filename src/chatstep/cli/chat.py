@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from chatstep.cli.completing import conversation_ids
 from chatstep.cli.lines import Lines
 from chatstep.cli.options import Asked, completion_options, fields_of, json_option
 from chatstep.cli.screen import note
@@ -29,7 +30,12 @@ __all__ = ["chat"]
 )
 @completion_options
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the conversation that was changed last.")
-@click.option("--conversation", metavar="ID", help="Go on with this one, or begin one of this name.")
+@click.option(
+    "--conversation",
+    metavar="ID",
+    shell_complete=conversation_ids,
+    help="Go on with this one, or begin one of this name.",
+)
 @click.option("--name", metavar="NAME", default="You", show_default=True, help="Who you are, for the model to see.")
 @click.option("--list", "listing", is_flag=True, help="List the kept conversations and exit.")
 @json_option("With --list: give a JSON list.")

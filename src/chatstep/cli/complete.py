@@ -10,6 +10,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chatstep.cli.completing import files
 from chatstep.cli.histories import Choice, choice_options
 from chatstep.cli.options import Asked, checked_text, completion_options, fields_of, json_option, report_option
 from chatstep.cli.screen import for_terminal, money, note, print_json, warn
@@ -46,7 +47,12 @@ class _How(Struct):
 )
 @click.argument("message", required=False)
 @completion_options
-@click.option("--history", metavar="FILE", help="Earlier messages: any transcript (see `transcript`); - is stdin.")
+@click.option(
+    "--history",
+    metavar="FILE",
+    shell_complete=files,
+    help="Earlier messages: any transcript (see `transcript`); - is stdin.",
+)
 @choice_options
 @click.option("--name", metavar="NAME", help="Who writes MESSAGE, for the model to see. [default: nobody]")
 @click.option("--stream/--no-stream", default=None, help="Show the reply as it is written. [default: yes]")
@@ -54,7 +60,7 @@ class _How(Struct):
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Send nothing and need no key: draw what would be sent. With --json: the very body; --stream: of a stream.",
+    help="Send nothing and need no key: draw what would be sent. With --json: the very bytes of the body.",
 )
 @click.option("--full", is_flag=True, help="With --dry-run: draw every message, also of a long prompt.")
 @report_option("With --dry-run: give what is drawn as one JSON object.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatstep.cli.completing import connection_names
 from chatstep.cli.lazy import LazyGroup, Place
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import console, for_terminal, note, print_json, table
@@ -64,7 +65,7 @@ def list_all(as_json: bool) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  chatstep connections show work")
-@click.argument("name")
+@click.argument("name", shell_complete=connection_names)
 @json_option("Give one JSON object.")
 def show(name: str, as_json: bool) -> None:
     """Show the connection NAME: settings, spend limits, what was spent, what was learnt. Never its key."""

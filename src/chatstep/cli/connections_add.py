@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from chatstep.cli.completing import presets, words
 from chatstep.cli.connections import added
 from chatstep.cli.options import checked_text
 from chatstep.cli.secrets import read_secret
@@ -27,8 +28,18 @@ _RESERVED = ("environment", "rehearsal")
     "  pass show openai | chatstep connections add work --daily-limit 5"
 )
 @click.argument("name")
-@click.option("--kind", metavar="KIND", help="openai, azure, compatible or rehearsal. [default: openai]")
-@click.option("--preset", metavar="NAME", help="A known compatible server, such as ollama, groq or openrouter.")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    shell_complete=words("openai", "azure", "compatible", "rehearsal"),
+    help="openai, azure, compatible or rehearsal. [default: openai]",
+)
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=presets,
+    help="A known compatible server, such as ollama, groq or openrouter.",
+)
 @click.option("--set", "given", nargs=2, multiple=True, metavar="FIELD VALUE", help="A setting, such as base_url.")
 @click.option("--from-env", metavar="VARIABLE", help="Take the key from this variable of the environment.")
 @click.option("--key/--no-key", "wants_key", default=None, help="Ask for a key or not. [default: where one is needed]")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from chatstep.cli.completing import connection_names
 from chatstep.cli.screen import note
 from chatstep.cli.session import open_store
 from chatstep.errors import InvalidInput
@@ -19,7 +20,7 @@ __all__ = ["limit", "remove", "rotate"]
 
 
 @click.command(epilog="\b\nExample:\n  chatstep connections limit work --daily 5 --monthly none")
-@click.argument("name")
+@click.argument("name", shell_complete=connection_names)
 @click.option("--daily", metavar="USD", help="The most to spend in a day (UTC), or none.")
 @click.option("--monthly", metavar="USD", help="The most to spend in a month (UTC), or none.")
 def limit(name: str, daily: str | None, monthly: str | None) -> None:
@@ -39,7 +40,7 @@ def limit(name: str, daily: str | None, monthly: str | None) -> None:
 
 
 @click.command(epilog="\b\nExamples:\n  chatstep connections rotate work\n  chatstep connections rotate --sealing-key")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=connection_names)
 @click.option("--from-env", metavar="VARIABLE", help="Take the new key from this variable of the environment.")
 @click.option("--sealing-key", is_flag=True, help="Replace the key that seals all stored keys.")
 def rotate(name: str | None, from_env: str | None, sealing_key: bool) -> None:
@@ -70,7 +71,7 @@ def _replace_key(store: Store, stored: StoredConnection, variable: str | None) -
 
 
 @click.command(epilog="\b\nExample:\n  chatstep connections remove work --yes")
-@click.argument("name")
+@click.argument("name", shell_complete=connection_names)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, yes: bool) -> None:
     """Remove the connection NAME with its key and what was learnt about it; records of usage stay."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatstep.cli.complete import summary
+from chatstep.cli.completing import connection_names, models
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import clipped, for_terminal, note, print_json, styled, warn
 from chatstep.cli.session import open_app, run
@@ -25,8 +26,14 @@ _DEFAULT_MODEL = "gpt-4o-mini"
 
 
 @click.command(epilog="\b\nExample:\n  chatstep connections test work --model gpt-6-luna")
-@click.argument("name")
-@click.option("-m", "--model", metavar="MODEL", help="The model to try. [default: gpt-4o-mini, or the first offered]")
+@click.argument("name", shell_complete=connection_names)
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    shell_complete=models,
+    help="The model to try. [default: gpt-4o-mini, or the first offered]",
+)
 @json_option("Give one JSON object.")
 def test(name: str, model: str | None, as_json: bool) -> None:
     """Test the connection NAME with the call that the step makes. It may cost a fraction of a cent."""

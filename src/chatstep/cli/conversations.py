@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from chatstep.cli.completing import conversation_ids
 from chatstep.cli.lazy import LazyGroup, Place
 from chatstep.cli.options import checked_text, json_option
 from chatstep.cli.screen import clipped, console, for_terminal, note, print_json, table
@@ -69,7 +70,7 @@ def _time(unix_ms: int) -> str:
 
 
 @click.command(epilog="\b\nExample:\n  chatstep conversations show brave-otter-12 --last 5")
-@click.argument("id")
+@click.argument("id", shell_complete=conversation_ids)
 @click.option("--last", type=click.IntRange(1), metavar="N", help="Only the newest N messages. [default: all]")
 @json_option("Give one JSON object, messages and all.")
 def show(id: str, last: int | None, as_json: bool) -> None:
@@ -101,7 +102,7 @@ def _head(found: Conversation, shown: int) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  chatstep conversations rename brave-otter-12 'Roses in winter'")
-@click.argument("id")
+@click.argument("id", shell_complete=conversation_ids)
 @click.argument("title")
 def rename(id: str, title: str) -> None:
     """Give the conversation ID the title TITLE."""
@@ -114,7 +115,7 @@ def rename(id: str, title: str) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  chatstep conversations delete brave-otter-12 --yes")
-@click.argument("id")
+@click.argument("id", shell_complete=conversation_ids)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def delete(id: str, yes: bool) -> None:
     """Delete the conversation ID with all its messages."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from chatstep.cli.completing import conversation_ids, files
 from chatstep.cli.histories import Choice, choice_options
 from chatstep.cli.output import FORMATS, output_options, write_messages
 from chatstep.cli.screen import for_terminal, note
@@ -35,7 +36,7 @@ def assistants(conversation: Conversation, messages: Sequence[Message]) -> tuple
 
 
 @click.command(epilog="\b\nExample:\n  chatstep conversations export brave-otter-12 --to json -O otter.json")
-@click.argument("id")
+@click.argument("id", shell_complete=conversation_ids)
 @click.option("--to", type=click.Choice(FORMATS), required=True, help="The format to write.")
 @output_options
 def export(id: str, to: str, output: str | None, force: bool) -> None:
@@ -49,7 +50,7 @@ def export(id: str, to: str, output: str | None, force: bool) -> None:
 
 
 @click.command("import", epilog="\b\nExample:\n  chatstep conversations import _chat.txt --assistant Robo --id garden")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=files)
 @choice_options
 @click.option("--id", metavar="ID", help="The id of the new conversation. [default: one of words]")
 @click.option("--title", metavar="TEXT", help="Its title. [default: the chat's name, or its first words]")

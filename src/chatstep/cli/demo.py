@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatstep.cli.complete import Output
-from chatstep.cli.options import connection_names
+from chatstep.cli.completing import connection_names, models
 from chatstep.cli.screen import clipped, console, for_terminal, money, warn
 from chatstep.cli.session import open_app, run
 from chatstep.message import History
@@ -39,7 +39,9 @@ _PACE = 0.02  # seconds between pieces, so that one sees how a reply streams
 @click.option(
     "--connection", metavar="NAME", shell_complete=connection_names, help="The connection to use. [default: rehearsal]"
 )
-@click.option("-m", "--model", metavar="MODEL", help="The model that writes. [default: gpt-4o-mini]")
+@click.option(
+    "-m", "--model", metavar="MODEL", shell_complete=models, help="The model that writes. [default: gpt-4o-mini]"
+)
 def demo(connection: str | None, model: str | None) -> None:
     """See the conversation of a small community answered.
 

@@ -42,7 +42,7 @@ def choice_options(command: F) -> F:
             click.option("--channel", metavar="NAME", help="Which chat of a file that holds several, by name or id."),
             click.option("--last", type=click.IntRange(1), metavar="N", help="Only the newest N messages."),
             click.option("--since", metavar="TIME", help="Only messages from this day or time on, such as 2026-03-01."),
-            click.option("--until", metavar="TIME", help="Only messages up to and with this day or time."),
+            click.option("--until", metavar="TIME", help="Only messages up to this time, or to the end of this day."),
         )
     ):
         command = option(command)

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
+from chatstep.cli.completing import connection_names, inputs, models, words
 from chatstep.errors import InvalidInput
 from chatstep.registry import unknown
 
@@ -20,7 +21,6 @@ __all__ = [
     "Asked",
     "checked_text",
     "completion_options",
-    "connection_names",
     "connection_option",
     "fields_of",
     "json_option",
@@ -40,28 +40,6 @@ class Asked(TypedDict):
     max_tokens: int | None
     speakers: str | None
     other: tuple[tuple[str, str], ...]
-
-
-def connection_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of connections for shell completion; an unreadable store completes nothing."""
-    import os
-
-    from chatstep.connections import Connections
-    from chatstep.errors import ChatstepError
-    from chatstep.modules.openai.environment import from_environment
-    from chatstep.settings import Settings
-    from chatstep.store import Store
-
-    try:
-        found = Settings.load()
-        if not Store.exists(found.home, found.store):
-            return [name for name in ("environment", "rehearsal") if name.startswith(incomplete)]
-        with Store.open(found.home, found.store, found.seal_key) as store:
-            known = Connections(lambda: store, lambda: from_environment(os.environ)).all()
-            names = [origin.stored.name for origin in known]
-    except ChatstepError:
-        return []
-    return [name for name in names if name.startswith(incomplete)]
 
 
 connection_option = click.option(
@@ -93,7 +71,13 @@ def completion_options(command: F) -> F:
     for option in reversed(
         (
             connection_option,
-            click.option("-m", "--model", metavar="MODEL", help="The model that writes. [default: gpt-4o-mini]"),
+            click.option(
+                "-m",
+                "--model",
+                metavar="MODEL",
+                shell_complete=models,
+                help="The model that writes. [default: gpt-4o-mini]",
+            ),
             click.option(
                 "-s", "--instructions", "--system", metavar="TEXT", help="What the system message says. [default: none]"
             ),
@@ -106,6 +90,7 @@ def completion_options(command: F) -> F:
             click.option(
                 "--speakers",
                 metavar="HOW",
+                shell_complete=words("auto", "off", "name", "prefix"),
                 help="How people are told apart: auto, off, name or prefix. [default: auto]",
             ),
             click.option(
@@ -114,6 +99,7 @@ def completion_options(command: F) -> F:
                 nargs=2,
                 multiple=True,
                 metavar="KEY VALUE",
+                shell_complete=inputs,
                 help="Any other input, such as -o temperature 0.2; extra.KEY for other fields of the body.",
             ),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
+from chatstep.cli.completing import files
 from chatstep.cli.screen import for_terminal, note
 from chatstep.errors import InvalidInput
 
@@ -32,7 +33,9 @@ def output_options(command: F) -> F:
     """Give a command ``-O`` and ``--force``."""
     for option in (
         click.option("--force", is_flag=True, help="Overwrite the file of --output."),
-        click.option("-O", "--output", metavar="FILE", help="Write to this file instead of stdout."),
+        click.option(
+            "-O", "--output", metavar="FILE", shell_complete=files, help="Write to this file instead of stdout."
+        ),
     ):
         command = option(command)
     return command

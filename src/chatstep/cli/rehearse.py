@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatstep.cli.completing import files
 from chatstep.cli.options import connection_option
 from chatstep.cli.screen import clipped, console, note, table
 from chatstep.cli.session import open_app, run, settings
@@ -25,14 +26,21 @@ __all__ = ["rehearse"]
     epilog="\b\nExamples:\n  chatstep rehearse --script faults.yaml\n"
     "  chatstep rehearse --record --connection work --to talk.jsonl\n  chatstep rehearse --replay talk.jsonl"
 )
-@click.option("--script", metavar="FILE", help="Replies and faults in YAML. Without one it converses by itself.")
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS")
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--script",
+    metavar="FILE",
+    shell_complete=files,
+    help="Replies and faults in YAML. Without one it converses by itself.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option(
+    "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one."
+)
 @click.option("--anywhere", is_flag=True, help="Allow an address that other machines can reach.")
 @click.option("--record", is_flag=True, help="Pass requests on to --connection and write the answers --to a file.")
 @connection_option
-@click.option("--to", metavar="FILE", help="Where a recording goes; it holds texts, but no keys.")
-@click.option("--replay", metavar="FILE", help="Answer from a recording.")
+@click.option("--to", metavar="FILE", shell_complete=files, help="Where a recording goes; it holds texts, but no keys.")
+@click.option("--replay", metavar="FILE", shell_complete=files, help="Answer from a recording.")
 @click.option("--list-faults", is_flag=True, help="List the faults that a script can inject, and exit.")
 def rehearse(list_faults: bool, **asked: Any) -> None:
     """Serve the rehearsal provider: the protocol without a key, a bill or a network.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatstep.cli.completing import files
 from chatstep.cli.histories import Choice, Chosen, choice_options, format_title
 from chatstep.cli.options import completion_options, fields_of, json_option
 from chatstep.cli.output import FORMATS, output_options, write_messages
@@ -30,7 +31,7 @@ __all__ = ["transcript"]
     "  chatstep transcript export.zip --channel support --assistant Robo --last 500\n"
     "  chatstep transcript conversations.json --channel 'Trip to Rome' --to openai-jsonl -O rome.jsonl"
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=files)
 @choice_options
 @click.option("--to", type=click.Choice(FORMATS), help="Write the messages in this format instead.")
 @output_options

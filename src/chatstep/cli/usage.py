@@ -22,9 +22,15 @@ _COUNTS = ("calls", "failed", "prompt", "cached", "completion", "reasoning")
 
 
 @click.command(epilog="\b\nExample:\n  chatstep usage --by model --since 2026-11-01")
-@click.option("--by", type=click.Choice(["day", "model", "connection"]), default="day", show_default=True)
-@click.option("--since", metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
-@click.option("--until", metavar="DATE", help="Up to and with this day (UTC).")
+@click.option(
+    "--by",
+    type=click.Choice(["day", "model", "connection"]),
+    default="day",
+    show_default=True,
+    help="One row for each.",
+)
+@click.option("--since", metavar="DATE", help="The first day (UTC), such as 2026-11-01.")
+@click.option("--until", metavar="DATE", help="The last day (UTC).")
 @json_option("Give a JSON list; costs are dollars.")
 def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
     """Show what completions took: calls, tokens and money, by day, model or connection."""
