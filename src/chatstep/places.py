@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import io
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Never
 
@@ -19,6 +20,8 @@ from chatstep.errors import InvalidInput, UnreadableFile
 __all__ = ["Node", "read_yaml"]
 
 _SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_MOST_VALUES = 100_000
+_DEEPEST = 60
 
 
 class Node:
@@ -40,11 +43,16 @@ class Node:
         """The entries by key; a key outside ``allowed`` is an error that names the nearest one."""
         entries, known = self.entries(), list(allowed)
         for key, node in entries.items():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 3)
-                hint = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
-                node.fail(f"Unknown key `{key}`.", hint, near)
+            node.one_of(key, known)
         return entries
+
+    def one_of(self, key: str, known: Iterable[str]) -> None:
+        """Raise InvalidInput that names the nearest where ``key``, under which this value stands, is not ``known``."""
+        known = list(known)
+        if key not in known:
+            near = difflib.get_close_matches(key[:80], known, 3)
+            hint = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
+            self.fail(f"Unknown key `{key[:80]}`.", hint, near)
 
     def entries(self) -> dict[str, Node]:
         """The entries of a mapping with any text keys."""
@@ -127,44 +135,72 @@ class Node:
             self._expected("a date", "Write it as 2027-01-14.")
 
     def plain(self) -> Any:
-        """The value as plain Python data."""
-        return _plain(self.value)
+        """The value as plain Python data: what JSON can hold. Aliases that multiply beyond reason are refused."""
+        try:
+            return _plain(self.value, iter(range(_MOST_VALUES)), 0)
+        except _NotPlain as problem:
+            self.fail(str(problem))
 
     def _expected(self, wanted: str, hint: str | None = None) -> Never:
         self.fail(f"Expected {wanted}, got {_kind(self.value)}.", hint)
 
 
-def read_yaml(script: str | Path) -> Node:
+def read_yaml(script: str | Path, kind: str = "script", largest: int | None = None) -> Node:
     """Read a file (a Path, or one line ending in .yaml or .yml) or the YAML text itself.
 
-    Raises UnreadableFile for a missing file or broken encoding, InvalidInput for what is not YAML.
+    ``kind`` is what the errors call it; ``largest`` is the most bytes it may have. Raises UnreadableFile for a missing
+    file or broken encoding, InvalidInput for what is too large or not YAML.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    text, source = _text_of(script)
+    text, source = _text_of(script, kind, largest)
     # The round-trip reader builds nothing but plain data, as the safe one does, and keeps the line of every key.
     try:
         value = YAML(typ="rt").load(io.StringIO(text))
     except MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f"{source} line {mark.line + 1}" if mark else source
-        raise InvalidInput(f"Not YAML: {problem.problem or problem.context}.", place=place) from None
-    except (YAMLError, ValueError, RecursionError) as problem:
+        message, hint = _in_words(problem.problem or problem.context or "")
+        raise InvalidInput(message, place=place, hint=hint) from None
+    except RecursionError:
+        raise InvalidInput("Not YAML that anybody would write: it is nested too deeply.", place=source) from None
+    except (YAMLError, ValueError) as problem:
         raise InvalidInput(f"Not YAML: {str(problem).splitlines()[0]}.", place=source) from None
     return Node(value, source)
 
 
-def _text_of(script: str | Path) -> tuple[str, str]:
+def _in_words(problem: str) -> tuple[str, str | None]:
+    """What is wrong with the YAML, without the values that stand there, and what to do."""
+    if twice := re.match(r'found duplicate key "(.{0,80}?)" with', problem):
+        return f"Not YAML: the key `{twice[1]}` is there twice.", "Keep one of them."
+    if "'\\t'" in problem:
+        return "Not YAML: a tab stands where spaces belong.", "Indent with spaces."
+    if "found another document" in problem:
+        return "A second document begins here (`---`).", "Put it into a file of its own."
+    return f"Not YAML: {problem}.", None
+
+
+def _text_of(script: str | Path, kind: str, largest: int | None) -> tuple[str, str]:
     if isinstance(script, str) and ("\n" in script or not script.endswith((".yaml", ".yml"))):
-        return script, "script"
+        if largest is not None and len(script.encode(errors="replace")) > largest:
+            raise _too_large(kind, kind, largest)
+        return script, kind
     path = Path(script)
     try:
-        return path.read_text("utf-8-sig"), path.name
+        with path.open("rb") as file:
+            data = file.read(-1 if largest is None else largest + 1)
+        if largest is not None and len(data) > largest:
+            raise _too_large(kind, path.name, largest)
+        return data.decode("utf-8-sig"), path.name
     except UnicodeDecodeError:
-        raise UnreadableFile("The script is not UTF-8 text.", place=str(path)) from None
+        raise UnreadableFile(f"The {kind} is not UTF-8 text.", place=str(path)) from None
     except OSError as problem:
-        raise UnreadableFile(f"The script cannot be read: {problem.strerror}.", place=str(path)) from None
+        raise UnreadableFile(f"The {kind} cannot be read: {problem.strerror}.", place=str(path)) from None
+
+
+def _too_large(kind: str, place: str, largest: int) -> InvalidInput:
+    return InvalidInput(f"A {kind} has at most {largest // 1000} kB, this one has more.", place=place)
 
 
 def _line_of(container: Any, key: Any, default: int) -> int:
@@ -185,12 +221,26 @@ def _kind(value: Any) -> str:
     return "a list" if isinstance(value, list) else "a date" if isinstance(value, dt.date) else type(value).__name__
 
 
-def _plain(value: Any) -> Any:
+class _NotPlain(Exception):
+    """Why a value is no plain data."""
+
+
+def _plain(value: Any, left: Iterator[int], depth: int) -> Any:
+    if next(left, None) is None:
+        raise _NotPlain(f"This stands for more than {_MOST_VALUES:,} values.")
+    if depth > _DEEPEST:
+        raise _NotPlain(f"This is nested deeper than {_DEEPEST} levels.")
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, left, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, left, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _NotPlain("This is no number that can be passed on.")
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
-    return value.isoformat() if isinstance(value, dt.date) else value
+    if value is None:
+        return None
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    raise _NotPlain("Tags and sets of YAML (`!name`, `!!set`) have no meaning here.")
