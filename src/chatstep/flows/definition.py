@@ -64,7 +64,9 @@ class Trigger(Struct, frozen=True, kw_only=True):
     path: str | None = None
     """webhook: where it is reached, below /hooks/."""
     secret: str | None = None
-    """webhook: the name of the connection that holds the secret of the signature."""
+    """webhook: the name of the connection that holds the secret of the signature. Empty: anybody may call."""
+    signature: Literal["standard", "hub", "slack"] = "standard"
+    """webhook: how deliveries are signed (see `chatstep.flows.webhooks`)."""
     event_id: str | None = None
     """webhook: an expression over ``headers`` and ``body`` that names the event, so that a second delivery is known."""
     text: str | None = None
