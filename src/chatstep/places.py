@@ -17,7 +17,7 @@ from typing import Any, Never
 
 from chatstep.errors import InvalidInput, UnreadableFile
 
-__all__ = ["Node", "read_yaml"]
+__all__ = ["Node", "near", "parse_yaml", "read_text", "read_yaml"]
 
 _SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _MOST_VALUES = 100_000
@@ -35,9 +35,9 @@ class Node:
         """Where this value stands, for an error's ``place``."""
         return f"{self.source} line {self.line}" + (f", {self.path}" if self.path else "")
 
-    def fail(self, message: str, hint: str | None = None, near: list[str] | None = None) -> Never:
+    def fail(self, message: str, hint: str | None = None, near: str | None = None) -> Never:
         """Raise InvalidInput about this value."""
-        raise InvalidInput(message, place=self.place, hint=hint, near=near or None)
+        raise InvalidInput(message, place=self.place, hint=hint, near=[near] if near else None)
 
     def mapping(self, allowed: Iterable[str]) -> dict[str, Node]:
         """The entries by key; a key outside ``allowed`` is an error that names the nearest one."""
@@ -46,22 +46,23 @@ class Node:
             node.one_of(key, known)
         return entries
 
-    def one_of(self, key: str, known: Iterable[str]) -> None:
-        """Raise InvalidInput that names the nearest where ``key``, under which this value stands, is not ``known``."""
+    def one_of(self, key: str, known: Iterable[str], what: str = "key") -> None:
+        """Raise InvalidInput that names the nearest unless ``key``, which stands here, is ``known``."""
         known = list(known)
         if key not in known:
-            near = difflib.get_close_matches(key[:80], known, 3)
-            hint = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
-            self.fail(f"Unknown key `{key[:80]}`.", hint, near)
+            close = near(key, known)
+            hint = f"Did you mean `{close}`?" if close else f"Known here: {', '.join(known)}."
+            self.fail(f"Unknown {what} `{key[:80]}`.", hint, close)
 
     def entries(self) -> dict[str, Node]:
         """The entries of a mapping with any text keys."""
         if not isinstance(self.value, Mapping):
-            self._expected("a mapping")
+            self.expected("a mapping")
         result: dict[str, Node] = {}
         for key in self.value:
             line = _line_of(self.value, key, self.line)
-            node = Node(self.value[key], self.source, f"{self.path}.{key}" if self.path else str(key), line)
+            name = str(key)[:80]
+            node = Node(self.value[key], self.source, f"{self.path}.{name}" if self.path else name, line)
             if not isinstance(key, str):
                 node.fail(f"A key must be text, this one is {_kind(key)}.", "Put it in quotes.")
             result[key] = node
@@ -70,16 +71,22 @@ class Node:
     def elements(self) -> list[Node]:
         """The items of a list."""
         if not isinstance(self.value, list):
-            self._expected("a list")
+            self.expected("a list", "Begin each item with `- `.")
         return [
             Node(item, self.source, f"{self.path}[{at}]", _line_of(self.value, at, self.line))
             for at, item in enumerate(self.value)
         ]
 
+    def children(self) -> list[Node]:
+        """The values inside this one, whatever it is."""
+        if isinstance(self.value, Mapping):
+            return list(self.entries().values()) if all(isinstance(key, str) for key in self.value) else []
+        return self.elements() if isinstance(self.value, list) else []
+
     def text(self) -> str:
         """A text."""
         if not isinstance(self.value, str):
-            self._expected("text", "Put it in quotes." if isinstance(self.value, (int, float)) else None)
+            self.expected("text", "Put it in quotes." if isinstance(self.value, (int, float)) else None)
         return str(self.value)
 
     def choice(self, *known: str) -> str:
@@ -92,13 +99,13 @@ class Node:
     def flag(self) -> bool:
         """A truth value: true or false."""
         if not isinstance(self.value, (bool, int)) or self.value not in (0, 1):
-            self._expected("true or false")
+            self.expected("true or false")
         return bool(self.value)
 
     def whole(self, minimum: int = 0) -> int:
         """A whole number."""
         if not isinstance(self.value, int) or isinstance(self.value, bool):
-            self._expected("a whole number")
+            self.expected("a whole number")
         if self.value < minimum:
             self.fail(f"Expected a whole number of at least {minimum}, got {self.value}.")
         return int(self.value)
@@ -106,7 +113,7 @@ class Node:
     def seconds(self) -> float:
         """A number of seconds, 0 or more."""
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
-            self._expected("a number of seconds")
+            self.expected("a number of seconds")
         if not 0 <= self.value < 1e9:
             self.fail("Expected 0 seconds or more.")
         return float(self.value)
@@ -116,7 +123,7 @@ class Node:
         match = re.fullmatch(r"\s*(\d+)\s*([kKmMgG]?i?[bB]?)\s*", str(self.value))
         unit = match and match[2].upper()
         if isinstance(self.value, bool) or not match or unit not in _SIZES:
-            self._expected("a size", "Write bytes, or a size such as 3GB or 2MiB.")
+            self.expected("a size", "Write bytes, or a size such as 3GB or 2MiB.")
         return int(match[1]) * _SIZES[match[2].upper()]
 
     def pattern(self) -> re.Pattern[str]:
@@ -132,7 +139,7 @@ class Node:
         try:
             return dt.date.fromisoformat(str(value)[:10]).isoformat()
         except ValueError:
-            self._expected("a date", "Write it as 2027-01-14.")
+            self.expected("a date", "Write it as 2027-01-14.")
 
     def plain(self) -> Any:
         """The value as plain Python data: what JSON can hold. Aliases that multiply beyond reason are refused."""
@@ -141,8 +148,14 @@ class Node:
         except _NotPlain as problem:
             self.fail(str(problem))
 
-    def _expected(self, wanted: str, hint: str | None = None) -> Never:
+    def expected(self, wanted: str, hint: str | None = None) -> Never:
+        """Raise InvalidInput: another kind of value was wanted."""
         self.fail(f"Expected {wanted}, got {_kind(self.value)}.", hint)
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one, where any is."""
+    return next(iter(difflib.get_close_matches(name[:80], list(known), 1)), None)
 
 
 def read_yaml(script: str | Path, kind: str = "script", largest: int | None = None) -> Node:
@@ -151,10 +164,14 @@ def read_yaml(script: str | Path, kind: str = "script", largest: int | None = No
     ``kind`` is what the errors call it; ``largest`` is the most bytes it may have. Raises UnreadableFile for a missing
     file or broken encoding, InvalidInput for what is too large or not YAML.
     """
+    return parse_yaml(*read_text(script, kind, largest))
+
+
+def parse_yaml(text: str, source: str) -> Node:
+    """The YAML of a text; errors call it ``source``. Raises InvalidInput."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    text, source = _text_of(script, kind, largest)
     # The round-trip reader builds nothing but plain data, as the safe one does, and keeps the line of every key.
     try:
         value = YAML(typ="rt").load(io.StringIO(text))
@@ -181,7 +198,8 @@ def _in_words(problem: str) -> tuple[str, str | None]:
     return f"Not YAML: {problem}.", None
 
 
-def _text_of(script: str | Path, kind: str, largest: int | None) -> tuple[str, str]:
+def read_text(script: str | Path, kind: str, largest: int | None = None) -> tuple[str, str]:
+    """The text of a file, or the text itself, and what errors call it; see `read_yaml`."""
     if isinstance(script, str) and ("\n" in script or not script.endswith((".yaml", ".yml"))):
         if largest is not None and len(script.encode(errors="replace")) > largest:
             raise _too_large(kind, kind, largest)
