@@ -30,8 +30,8 @@ PATH = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 MOST_STEPS = 500
 
 Kind = Literal[
-    "name", "id", "text", "sentence", "template", "expression", "condition", "number", "whole", "flag", "choice", "path",
-    "values", "any", "triggers", "inputs", "conversation", "steps", "retry",
+    "name", "id", "text", "sentence", "template", "expression", "condition", "number", "whole", "flag", "choice",
+    "path", "values", "any", "triggers", "inputs", "conversation", "steps", "retry",
 ]  # fmt: skip
 
 
@@ -113,6 +113,13 @@ TRIGGERS: dict[str, tuple[str, tuple[Key, ...]]] = {
             Key("path", "path", "Where it is reached, below `/hooks/`.", required=True),
             Key(
                 "secret", "text", "The connection that holds the secret of the signature. Without it, anybody may call."
+            ),
+            Key(
+                "signature",
+                "choice",
+                "How deliveries are signed.",
+                default="standard",
+                choices=("standard", "hub", "slack"),
             ),
             Key("event_id", "template", "What names the event, so that a second delivery of it is known."),
             Key("text", "template", "The message, as `trigger.text`."),
