@@ -75,23 +75,6 @@ def test_exit_codes(chatstep: Commands, serve: Serve, script: str, args: list[st
         assert done.stderr.startswith(b"Error: ")
 
 
-@pytest.mark.parametrize(
-    ("script", "code"),
-    [
-        ("- fault: {status: 403}", 11),
-        ("- fault: {code: context_length_exceeded}", 15),
-        ("- {reasoning: 500, reply: x}", 31),
-        ("- refusal: No.", 32),
-        ("- fault: {html: 200}", 35),
-        ("- fault: tool_call", 37),
-    ],
-)
-def test_more_exit_codes(chatstep: Commands, serve: Serve, script: str, code: int) -> None:
-    """In this process, which is quicker."""
-    serve(script)
-    chatstep("complete", "Hi", "--no-stream", "-m", "gpt-5-mini", code=code)
-
-
 def test_a_damaged_data_folder(chatstep: Commands) -> None:
     """A store that is none, and a settings file that is wrong, have their codes."""
     home = chatstep.folder / "home"

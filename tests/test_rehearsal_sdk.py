@@ -9,6 +9,11 @@ import openai
 import pytest
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsBase,
+    CompletionCreateParamsNonStreaming,
+    CompletionCreateParamsStreaming,
+)
 
 from chatstep.modules.openai.tokens import count
 from chatstep.rehearsal import Rehearsal
@@ -63,6 +68,18 @@ async def test_streams_pass_the_strict_types(usage: bool) -> None:
     assert end.delta.model_dump(exclude_unset=True) == {}
     assert end.finish_reason == "stop"
     assert {choice.finish_reason for choice in middle} == {None}
+
+
+async def test_every_field_of_the_protocol_is_known() -> None:
+    """The SDK's parameters are made from the contract; each of them is taken, as null, and no other."""
+    kinds = (CompletionCreateParamsNonStreaming, CompletionCreateParamsStreaming)
+    fields = {name for kind in kinds for name in kind.__annotations__} | set(CompletionCreateParamsBase.__annotations__)
+    assert len(fields) > 30
+    nothing: dict[str, Any] = dict.fromkeys(fields - {"model", "messages"})
+    async with Rehearsal() as provider, client(provider) as sdk:
+        assert await sdk.chat.completions.create(model="m", messages=HI, extra_body=nothing)
+        with pytest.raises(openai.BadRequestError, match="Unrecognized request argument supplied: max_output_tokens"):
+            await sdk.chat.completions.create(model="m", messages=HI, extra_body={"max_output_tokens": None})
 
 
 def test_synchronous_client_in_a_thread() -> None:

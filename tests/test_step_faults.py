@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatstep import errors
 from chatstep.errors import ChatstepError
+from chatstep.rehearsal import FAULTS
 from stepping import Staging
 
 BOTH = [False, True]
@@ -41,6 +44,8 @@ REFUSALS = [
     ("{html: 502}", errors.ProviderDown),
     ("{html: 200}", errors.AnswerUnreadable),
     ("flat_error", errors.RequestRefused),
+    ("{nested_error: seed}", errors.RequestRefused),
+    ("{detail_error: seed}", errors.RequestRefused),
     ("{text_error: 500}", errors.ProviderDown),
     ("{numeric_error: 402}", errors.OutOfMoney),
     ("{error_200: server_error}", errors.ProviderDown),
@@ -57,6 +62,8 @@ REFUSALS = [
     ("empty_length", errors.EmptyAnswer),
     ("tool_call", errors.UnexpectedToolCall),
     ("{header_flood: 20000}", errors.AnswerUnreadable),
+    ("{long_header: 1MB}", errors.AnswerUnreadable),
+    ("{cut_at: 0, of: response}", errors.Unreachable),
 ]
 
 
@@ -123,6 +130,9 @@ STREAM_ONLY = [
     ("{error_in_stream: {after: 2, code: server_error}}", errors.ProviderDown),
     ("{error_in_stream: {after: 2, code: rate_limit_exceeded}}", errors.RateLimited),
     ("{error_in_stream: {after: 2, code: insufficient_quota}}", errors.OutOfMoney),
+    ("{error_in_stream: {after: 2, code: rate_limit_exceeded, style: event}}", errors.RateLimited),
+    ("{error_in_stream: {after: 2, code: rate_limit_exceeded, style: flat}}", errors.RateLimited),
+    ("{error_in_stream: {after: 2, code: rate_limit_exceeded, style: chunk}}", errors.RateLimited),
     ("{retry_lines_only: 500}", errors.AnswerUnreadable),
     ("{cut_at: 700, how: fin}", errors.AnswerCut),
     ("{cut_at: 700, how: reset}", errors.AnswerCut),
@@ -133,6 +143,21 @@ STREAM_ONLY = [
 async def test_a_broken_stream_is_never_an_answer(stage: Staging, fault: str, kind: type[ChatstepError]) -> None:
     """It is asked for once: what came out already must not come out again."""
     error, on = await failing(stage, fault, stream=True, tries="5")
+    assert type(error) is kind, repr(error)
+    assert len(on.bodies) == 1
+
+
+PLAIN_ONLY = [
+    ("choices_empty", errors.AnswerUnreadable),
+    ("stream_to_plain", errors.AnswerUnreadable),
+    ("wrong_length", errors.Unreachable),
+    ("{cut_at: 100, how: reset}", errors.Unreachable),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind"), PLAIN_ONLY, ids=[fault for fault, _ in PLAIN_ONLY])
+async def test_a_broken_body_is_never_an_answer(stage: Staging, fault: str, kind: type[ChatstepError]) -> None:
+    error, on = await failing(stage, fault, stream=False)
     assert type(error) is kind, repr(error)
     assert len(on.bodies) == 1
 
@@ -252,19 +277,25 @@ async def test_giant_answers_are_stopped_early(stage: Staging, fault: str, strea
     assert type(error) is errors.AnswerTooLarge
 
 
-@pytest.mark.parametrize("at", [0, 1, 5, 40, 80, 200, 500, 1000])
-async def test_cut_at_any_byte_is_never_an_answer(stage: Staging, at: int) -> None:
-    for stream in BOTH:
-        on = await stage(
-            "rules:\n  - reply: A reply that is long enough to be cut in many places, again and again.\n"
-            f"    fault: {{cut_at: {at}, of: response}}\n",
-            **QUICK,
-        )
+@pytest.mark.parametrize("stream", BOTH, ids=["plain", "stream"])
+async def test_cut_at_any_byte_is_never_an_answer(stage: Staging, stream: bool) -> None:
+    """At each byte of the response in turn, up to the first place that leaves the answer whole."""
+    reply = "Cut 👋🏽 in many places."
+    rules = (f"  - {{times: 1, reply: {reply!r}, fault: {{cut_at: {at}, of: response}}}}\n" for at in range(4000))
+    on = await stage(f"rules:\n{''.join(rules)}", tries="1")
+    partial: list[str] = []
+    while True:
         try:
             done = await on.ask(stream=stream)
-        except errors.StepError:
-            pass
-        else:  # the cut fell behind the end of a plain answer
-            assert done.message.endswith("again and again.")
-        on.app.store.connections.remove("p")
-        await on.app.connections.close()
+            break
+        except (errors.Unreachable, errors.AnswerCut, errors.AnswerUnreadable) as error:
+            partial.append(error.details.get("partial") or "")
+    assert (done.message, done.finish_reason) == (reply, "stop")
+    assert len(on.bodies) - 1 == len(partial) > 500
+    assert all(map(reply.startswith, partial))
+
+
+def test_every_fault_is_tried_above() -> None:
+    """A new fault of the rehearsal provider that no step meets fails here."""
+    here = Path(__file__).read_text("utf-8")
+    assert [name for name in FAULTS if not re.search(rf'["\s]\{{{{0,2}}{name}\b', here)] == []

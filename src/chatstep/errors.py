@@ -243,7 +243,7 @@ class ProviderDown(Busy):
 
 
 class Unreachable(Busy):
-    """No connection: name, address, TLS, or a connection reset before an answer."""
+    """No connection: name, address, TLS, or one that broke before the answer was whole; see AnswerCut for streams."""
 
     code, exit_code, http_status = "unreachable", 23, 502
 
