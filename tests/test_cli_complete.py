@@ -110,6 +110,11 @@ def test_what_the_provider_said_is_told(chatstep: Commands, serve: Serve) -> Non
     assert "The model said: I would rather not." in chatstep("complete", "Hi", code=32).stderr
 
 
+def test_how_often_was_asked_is_told(chatstep: Commands, serve: Serve) -> None:
+    serve("- fault: {status: 503, retry_after: 0}\n")
+    assert "\n  It was asked 5 times.\n" in chatstep("complete", "Hi", code=22).stderr
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

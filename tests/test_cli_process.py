@@ -150,12 +150,36 @@ def test_rehearse_serves_until_it_is_ended(chatstep: Commands) -> None:
     assert "secret" not in "".join(said)
 
 
+def test_rehearse_records_the_default_connection(chatstep: Commands, serve: Serve) -> None:
+    """What was answered is replayed without the provider; the key is in no file."""
+    real = serve("- reply: From the real one.\n")
+    path = chatstep.folder / "talk.jsonl"
+    for args in (("--record", "--to", str(path)), ("--replay", str(path))):
+        with subprocess.Popen(
+            [sys.executable, "-u", "-m", "chatstep", "rehearse", "--port", "0", *args],
+            env=chatstep.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            asked = Commands(chatstep.folder)
+            asked.env |= {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "other"}
+            assert asked("complete", "Hi", "--no-stream").stdout == "From the real one.\n"
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+    assert len(real.requests) == 1
+    assert KEY not in path.read_text()
+
+
 def test_rehearse_says_what_is_wrong(chatstep: Commands) -> None:
     """A script with its line, contradicting options, an address that others reach; and the faults there are."""
     script = chatstep.file("script.yaml", "- reply: x\n- replay: y\n")
     assert "script.yaml line 2" in chatstep("rehearse", "--script", script, code=2).stderr
     chatstep("rehearse", "--script", script, "--replay", script, code=2)
-    chatstep("rehearse", "--record", code=2)
+    assert "needs --to FILE" in chatstep("rehearse", "--record", code=2).stderr
     chatstep("rehearse", "--to", "x", code=2)
     chatstep("rehearse", "--host", "0.0.0.0", code=2)
     assert "cut_at" in chatstep("rehearse", "--list-faults").stdout

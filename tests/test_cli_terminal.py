@@ -196,6 +196,21 @@ def test_what_a_person_sees_of_a_reply(chatstep: Commands, serve: Serve) -> None
         assert "\x1b" not in person.seen
 
 
+@pytest.mark.parametrize("way", ["--stream", "--no-stream"])
+def test_a_person_sees_that_a_reply_is_waited_for(chatstep: Commands, serve: Serve, way: str) -> None:
+    """The line is erased before the reply, also by Ctrl-C; nothing of it where stderr is no terminal."""
+    serve("- {reply: At last., delay: {first: 1.5}, times: 2}\n- fault: hang\n")
+    with terminal(chatstep, "complete", "Hi", way) as person:
+        person.expect(r"Waiting for the reply … 1 s \(Ctrl-C stops\)\r\x1b\[2KAt last\.")
+        assert person.wait() == 0
+    assert b"Waiting" not in chatstep.process("complete", "Hi", way).stderr
+    with terminal(chatstep, "complete", "Hi", way) as person:
+        person.expect("Waiting for the reply")
+        person.type("\x03")
+        person.expect(r"\r\x1b\[2K.*Interrupted")
+        assert person.wait() == 130
+
+
 def test_a_message_is_wanted_at_a_terminal(chatstep: Commands) -> None:
     """Nobody waits for stdin silently."""
     with terminal(chatstep, "complete", "--connection", "rehearsal") as person:

@@ -15,6 +15,7 @@ from chatstep.cli.histories import Choice, choice_options
 from chatstep.cli.options import Asked, checked_text, completion_options, fields_of, json_option, report_option
 from chatstep.cli.screen import for_terminal, money, note, print_json, warn
 from chatstep.cli.session import open_app, run
+from chatstep.cli.waiting import Waiting
 from chatstep.errors import InvalidInput, StoreError
 from chatstep.message import Message
 
@@ -155,7 +156,8 @@ async def _complete(fields: dict[str, Any], how: _How) -> None:
             if how.stream:
                 completion = await write_stream(app, fields)
             else:
-                completion = await app.complete(**fields)
+                async with Waiting():
+                    completion = await app.complete(**fields)
                 if how.damage is not None:
                     completion = replace(completion, warnings=(how.damage, *completion.warnings))
                 _print_whole(completion, as_json=how.as_json)
@@ -203,8 +205,9 @@ async def write_stream(app: App, fields: dict[str, Any]) -> Completion:
     """Stream a reply to stdout; an error in the middle still ends the line."""
     output = Output()
     try:
-        async with app.stream(**fields) as stream:
+        async with Waiting() as waiting, app.stream(**fields) as stream:
             async for text in stream:
+                waiting.over()
                 output.write(text)
             return stream.completion
     finally:

@@ -21,6 +21,7 @@ from chatstep.cli.complete import Output
 from chatstep.cli.completing import connection_names, models
 from chatstep.cli.screen import clipped, console, for_terminal, money, warn
 from chatstep.cli.session import open_app, run
+from chatstep.cli.waiting import Waiting
 from chatstep.message import History
 
 if TYPE_CHECKING:
@@ -157,8 +158,9 @@ def _draw_roles(found: Any, out: Console) -> None:
 async def _reply(app: App, fields: dict[str, Any], out: Console, *, paced: bool) -> Completion:
     output = _Wrapped(out.width) if out.is_terminal else Output()
     try:
-        async with app.stream(**fields) as stream:
+        async with Waiting() as waiting, app.stream(**fields) as stream:
             async for text in stream:
+                waiting.over()
                 output.write(text)
                 if paced:
                     await asyncio.sleep(_PACE)

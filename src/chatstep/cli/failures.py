@@ -75,8 +75,10 @@ def without_keys(text: str) -> str:
 
 
 def error_lines(error: ChatstepError) -> list[str]:
-    """The error as lines of plain text: the error itself, then what the model or the provider said."""
+    """The error as lines of plain text: the error itself, how often was asked, what model or provider said."""
     lines = [" ".join(str(error).splitlines())]
+    if (attempts := error.details.get("attempts", 0)) > 1:
+        lines.append(f"It was asked {attempts} times.")
     if refusal := error.details.get("refusal"):
         lines.append(f"The model said: {' '.join(str(refusal).split())}")
     if said := error.details.get("said"):

@@ -37,7 +37,7 @@ __all__ = ["rehearse"]
     "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one."
 )
 @click.option("--anywhere", is_flag=True, help="Allow an address that other machines can reach.")
-@click.option("--record", is_flag=True, help="Pass requests on to --connection and write the answers --to a file.")
+@click.option("--record", is_flag=True, help="Pass requests on to a connection and write the answers --to a file.")
 @connection_option
 @click.option("--to", metavar="FILE", shell_complete=files, help="Where a recording goes; it holds texts, but no keys.")
 @click.option("--replay", metavar="FILE", shell_complete=files, help="Answer from a recording.")
@@ -54,8 +54,8 @@ def rehearse(list_faults: bool, **asked: Any) -> None:
     chosen = [name for name in ("script", "record", "replay") if asked[name]]
     if len(chosen) > 1:
         raise InvalidInput(f"--{chosen[0]} and --{chosen[1]} exclude each other.", place=f"--{chosen[1]}")
-    if asked["record"] and not (asked["connection"] and asked["to"]):
-        raise InvalidInput("A recording needs --connection NAME and --to FILE.", place="--record")
+    if asked["record"] and not asked["to"]:
+        raise InvalidInput("A recording needs --to FILE.", place="--record")
     if not asked["record"] and (asked["connection"] or asked["to"]):
         raise InvalidInput("--connection and --to belong to --record.", place="--record")
     try:
@@ -100,7 +100,8 @@ async def _serve(asked: dict[str, Any]) -> None:
 
     if asked["record"]:
         async with open_app() as app:
-            endpoint = (await app.connections.get(asked["connection"])).opened
+            name = asked["connection"] or await asyncio.to_thread(app.connections.default)
+            endpoint = (await app.connections.get(name)).opened
             if endpoint.auth != "bearer" or endpoint.api_version:
                 raise InvalidInput("Only servers with a bearer key can be recorded.", place="--connection")
             await _run(Recorder(endpoint.base_url, endpoint.key or "", asked["to"], app.http), asked)
