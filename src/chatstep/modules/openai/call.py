@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from chatstep.errors import (
@@ -71,11 +72,10 @@ class Call:
             self.connection = await self.ctx.connection(self.inputs.connection)
             self.endpoint = self.connection.opened
             self.charging = Charging(self.inputs, self.connection)
-        how: dict[str, Any] = {"stream": stream, "window": self._window, "roughly": not self.connection.limited}
-        if takes_long(self.inputs, self.connection, roughly=how["roughly"]):
-            self.draft = await asyncio.to_thread(draft_for, self.inputs, self.connection, **how)
-        else:
-            self.draft = draft_for(self.inputs, self.connection, **how)
+        inputs, connection, roughly = self.inputs, self.connection, not self.connection.limited
+        make = partial(draft_for, inputs, connection, stream=stream, roughly=roughly, window=self._window)
+        in_thread = takes_long(inputs, connection, roughly=roughly)
+        self.draft = await asyncio.to_thread(make) if in_thread else make()
         body = self.draft.encoded()
         await self.charging.prepare(self.draft)
         self._asked = self._answering = True
