@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
+from aiohttp.hdrs import CONTENT_ENCODING
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chatstep.errors import AnswerTooLarge, ChatstepError
@@ -51,8 +52,8 @@ class Body:
         if self._closed is not None:
             self._closed.add_done_callback(self._lost)
         try:
-            self._unpacker = unpacker(self.headers.get("Content-Encoding"))
-            if (response.content_length or 0) > limit:
+            self._unpacker = unpacker(self.headers.get(CONTENT_ENCODING))
+            if self._closed is not None and (response.content_length or 0) > limit:  # else it is here, and counted
                 raise self._too_large()
         except BaseException:
             self.close()

@@ -151,8 +151,7 @@ class Http:
             raise Unreachable("The client was closed while the call waited to be sent again.", phase="connect")
         session = self._session or self._start()
         # aiohttp wants a large body as a file, which it writes piece by piece.
-        body = request.body
-        data = io.BytesIO(body) if len(body) > _LARGE else aiohttp.BytesPayload(body) if body else None
+        data = io.BytesIO(request.body) if len(request.body) > _LARGE else request.body or None
         watch = Watch(asyncio.get_running_loop(), timeouts)
         token = _watch.set(watch)
         try:

@@ -46,13 +46,13 @@ def read_completion(body: bytes) -> Answer:
         raise _unreadable("The answer is not the JSON that the protocol has.", body) from None
     if completion.error:
         raise reported({"error": completion.error}, 0)
-    if not completion.choices or completion.choices[0].message is None:
+    choice = completion.choices[0] if completion.choices else None
+    message = choice.message if choice is not None else None
+    if choice is None or message is None:
         value = decode_any(body)
         if parts_of(value).message:  # an error without the protocol's envelope
             raise reported(value, 0)
         raise _unreadable("The answer has no choices.", body)
-    choice = completion.choices[0]
-    message = completion.choices[0].message
     return Answer(
         text=message.content or "",
         finish_reason=choice.finish_reason or None,  # some local servers leave it null on whole answers

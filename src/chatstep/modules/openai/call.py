@@ -49,22 +49,23 @@ _TIMEOUTS, _LONG_TIMEOUTS = Timeouts(total=120.0), Timeouts(total=600.0)
 class Call:
     """The state of one run, from inputs to a Completion or an error."""
 
+    connection: Connection
+    endpoint: Endpoint
+    charging: Charging
+    draft: Draft
+    request_id: str | None = None
+    _sent = 0
+    _before = 0
+    _corrections = 0
+    _window: int | None = None
+    _asked = False
+    _answering = False
+    _settled = False
+
     def __init__(self, inputs: MakeChatCompletion, ctx: Context) -> None:
         self.inputs = inputs
         self.ctx = ctx
-        self.connection: Connection
-        self.endpoint: Endpoint
-        self.charging: Charging
-        self.draft: Draft
-        self.request_id: str | None = None
         self._started = time.perf_counter()
-        self._sent = 0
-        self._before = 0
-        self._corrections = 0
-        self._window: int | None = None
-        self._asked = False
-        self._answering = False
-        self._settled = False
 
     async def prepare(self, *, stream: bool) -> Request:
         """Build the request and set its worst case aside; called again after a correction."""

@@ -60,10 +60,11 @@ class Charging:
             return None
         if self._looking is not None:
             await self._looking
-        for name in dict.fromkeys((model, self._model)):
-            if (name, self._endpoint.priced_at) not in _known:
+        priced_at = self._endpoint.priced_at
+        for name in (model,) if model == self._model else (model, self._model):
+            if (name, priced_at) not in _known:
                 await self._look_for(name)
-            amount = prices.cost(usage, name, base_url=self._endpoint.priced_at)
+            amount = prices.cost(usage, name, base_url=priced_at)
             if amount is not None:
                 return Cost(amount)
         return None

@@ -6,7 +6,6 @@ A dry run and a real one share it. Nothing is sent here; the clock is read for t
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 
@@ -68,10 +67,12 @@ def draft_for(
         window = window or prices.window(inputs.model, endpoint.priced_at)
     if window is not None:
         dialect = replace(dialect, window=min(window, dialect.window or window))
-    made = None
+    made: Draft | None = None
     if roughly and not is_loaded(known.encoding):
-        with suppress(DoesNotFit):
+        try:
             made = draft(inputs, known, dialect, ByteCounter(), stream=stream)
+        except DoesNotFit:
+            made = None  # by its bytes; its tokens may be few enough
     if made is None or (made.prompt.dropped and any(dropped.reason == "budget" for dropped in made.prompt.dropped)):
         made = draft(inputs, known, dialect, counter_for(known.encoding), stream=stream)
     shutdown = traits.get("shutdown_date") or (known.shutdown if endpoint.kind == "openai" else None)

@@ -139,7 +139,7 @@ def _is(expected: str, *kinds: type) -> Callable[[Any, str], None]:
     """A check that a value is of one of these types."""
 
     def check(value: object, place: str) -> None:
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kinds):
             raise InvalidInput(f"Expected {expected}, got {type(value).__name__}.", place=place)
 
     return check
@@ -184,6 +184,11 @@ def _choice(what: str, choices: tuple[str, ...]) -> Callable[[Any, str], None]:
     return check
 
 
+def _check_seed(value: object, place: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"Expected a whole number, got {type(value).__name__}.", place=place)
+
+
 def _check_stop(value: object, place: str) -> None:
     _is("a text or several", str, tuple)(value, place)
     if isinstance(value, tuple) and not all(isinstance(text, str) for text in value):
@@ -212,7 +217,7 @@ _CHECKS: dict[str, Callable[[Any, str], None]] = {
     "temperature": _share(2),
     "top_p": _share(1),
     "stop": _check_stop,
-    "seed": _is("a whole number", int),
+    "seed": _check_seed,
     "response_format": _is("an object", dict),
     "reasoning_effort": _is("text", str),
     "speakers": _choice("way to tell speakers apart", get_args(Speakers)),
@@ -224,6 +229,7 @@ _CHECKS: dict[str, Callable[[Any, str], None]] = {
 }
 _NAMES = MakeChatCompletion.__struct_fields__
 _KNOWN = frozenset(_NAMES)
+_SPELLINGS = frozenset({"max_completion_tokens", "max_output_tokens"})
 _DEFAULTS = tuple(field.default for field in fields(MakeChatCompletion))
 
 
@@ -261,11 +267,10 @@ def make_inputs(message: object = "", fields: Mapping[str, Any] | None = None) -
     Raises InvalidInput for a wrong value, UnknownName for a field that is none.
     """
     values = dict(fields or {})
-    for spelling in ("max_completion_tokens", "max_output_tokens"):
-        if spelling in values:
-            if "max_tokens" in values:
-                raise InvalidInput("Max Tokens is given twice.", place=spelling, hint="Give it once, as max_tokens.")
-            values["max_tokens"] = values.pop(spelling)
+    for spelling in sorted(values.keys() & _SPELLINGS):
+        if "max_tokens" in values:
+            raise InvalidInput("Max Tokens is given twice.", place=spelling, hint="Give it once, as max_tokens.")
+        values["max_tokens"] = values.pop(spelling)
     assistant = values.pop("assistant", None)
     if "history" in values:
         values["history"] = _history(values["history"], assistant)
