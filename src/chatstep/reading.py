@@ -11,7 +11,8 @@ from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from math import inf
+from itertools import pairwise
+from math import inf, isnan
 from typing import Any, TypeVar
 
 from msgspec import DecodeError, Raw, Struct, ValidationError
@@ -226,6 +227,15 @@ class Reading:
             self._sorted = False
         self._latest = when
         self._times.append(when)
+
+    def date_all(self, times: array[float]) -> None:
+        """Do that for all messages at once, of which none has a time yet; NaN stands for None."""
+        if any(map(isnan, times)):
+            for when in times:
+                self.date(None if isnan(when) else when)
+        else:
+            self._times = times
+            self._sorted = all(earlier <= later for earlier, later in pairwise(times))
 
     def leave(self, reason: str, example: str | None = None, count: int = 1) -> None:
         """Count rows that are left out; the first example of a reason is kept."""
