@@ -33,7 +33,7 @@ _DEFAULT_MODEL = "gpt-4o-mini"
     "--model",
     metavar="MODEL",
     shell_complete=models,
-    help="The model to try. [default: gpt-4o-mini, or the first offered]",
+    help="The model to try. Default: CHATSTEP_MODEL, else gpt-4o-mini, or the first offered.",
 )
 @json_option("Give one JSON object.")
 def test(name: str, model: str | None, as_json: bool) -> None:
@@ -65,7 +65,9 @@ async def _test(name: str, model: str | None, as_json: bool) -> None:
 
 
 async def _some_model(app: App, connection: OpenConnection) -> str:
-    """A model to try: the default, or where that cannot be expected the first that the server offers."""
+    """A model to try: the one that is set, or the default, or where that cannot be expected the first on offer."""
+    if app.settings.model:
+        return app.settings.model
     if connection.kind != "compatible":
         return _DEFAULT_MODEL
     from chatstep.modules.openai.offered import ask_for_all
