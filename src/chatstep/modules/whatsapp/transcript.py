@@ -22,7 +22,7 @@ from chatstep.message import Author, Message
 from chatstep.modules.whatsapp.blocks import blocks
 from chatstep.modules.whatsapp.headers import ANY, Order, Variant, date_of, day_order, detect, minutes_of
 from chatstep.modules.whatsapp.rows import are_plain, author_name, is_plain, is_rename, said
-from chatstep.reading import Chat, Reading, choose
+from chatstep.reading import Chat, Reading, choose, clock_of
 from chatstep.sketch import head_as_utf8
 from chatstep.transcript import Source, Transcript
 
@@ -32,8 +32,6 @@ _HEAD_LINES = 50
 _TITLE = re.compile(r".*?whatsapp.*?[ -](?:with|mit|con|com|avec|met|с|із|z|ile|dengan|med|-) (.+)", re.IGNORECASE)
 _MAYBE_HEAD = re.compile(r"\n[^\w\n]{0,4}\d")
 _COLUMNS = 6  # the groups of a header, and the body behind it
-_MINUTES = [f"T{minute // 60:02}:{minute % 60:02}" for minute in range(1440)]
-_SECONDS = [f":{second:02}" for second in range(60)]
 _NO_TIME = -100_000  # below zero also with a second added
 
 
@@ -222,8 +220,7 @@ class _WhatsApp(Reading):
             whens.append(day.start + second)
             if second != day.second:  # else both share one text
                 day.second = second
-                minute = day.iso + _MINUTES[second // 60]
-                day.time = minute + _SECONDS[second % 60] if exact else minute
+                day.time = f"{day.iso}T{clock_of(second, exact=exact)}"
             force_setattr(message, "time", day.time)
         self.date_all(whens)
 
