@@ -89,6 +89,9 @@ def pages() -> dict[Path, str]:
         DOCS / "steps" / f"{STEP}.md": filled(DOCS / "steps" / f"{STEP}.md", STEP_TABLES),
         DOCS / "connections.md": filled(DOCS / "connections.md", CONNECTION_TABLES),
     }
+    flows = _loaded(ROOT / "scripts" / "docs_flows.py")
+    made[DOCS / "flows.md"] = filled(DOCS / "flows.md", flows.tables(table))
+    made[DOCS / "flow.schema.json"] = flows.schema()
     commands = ROOT / "scripts" / "docs_commands.py"
     if commands.exists():
         made[DOCS / "commands.md"] = _loaded(commands).commands_page()

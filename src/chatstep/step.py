@@ -101,7 +101,7 @@ class Context(Protocol):
 
 
 class Field(Struct, frozen=True):
-    """One setting of a connection kind, as forms and the command line show it. ``path``: it names a file."""
+    """One setting of a connection kind, as forms and the command line show it."""
 
     name: str
     title: str
@@ -109,7 +109,6 @@ class Field(Struct, frozen=True):
     secret: bool = False
     required: bool = False
     default: str | None = None
-    path: bool = False
 
 
 class ConnectionKind(Struct, frozen=True):
@@ -131,6 +130,8 @@ class Step(Struct, frozen=True):
     output: type[Struct]
     run: Callable[[Any, Context], Awaitable[Any]]
     effect: Effect = "outside"
+    read: Callable[[Mapping[str, Any]], Any] | None = None
+    """How Inputs are read from plain values, as a flow gives them. None: as msgspec converts them."""
 
 
 class Module(Struct, frozen=True):
@@ -144,11 +145,17 @@ class Module(Struct, frozen=True):
 
 
 def step(
-    name: str, *, title: str, inputs: type[Struct], output: type[Struct], effect: Effect = "outside"
+    name: str,
+    *,
+    title: str,
+    inputs: type[Struct],
+    output: type[Struct],
+    effect: Effect = "outside",
+    read: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> Callable[[Callable[[Any, Context], Awaitable[Any]]], Step]:
     """Declare an async function ``(inputs, ctx) -> output`` as the step ``module.name``."""
 
     def declare(run: Callable[[Any, Context], Awaitable[Any]]) -> Step:
-        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run, effect)
+        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run, effect, read)
 
     return declare

@@ -18,6 +18,7 @@ COMMANDS = {
     "conversations": Place(
         "chatstep.cli.conversations:conversations", "List, show, import and export kept conversations."
     ),
+    "flow": Place("chatstep.cli.flow:flow", "Check flows: steps in a row, started by an event."),
     "connections": Place("chatstep.cli.connections:connections", "Add, list, test and remove connections."),
     "models": Place("chatstep.cli.models:models", "List the models that a connection offers."),
     "usage": Place("chatstep.cli.usage:usage", "Show what completions took: tokens and money."),

@@ -30,7 +30,7 @@ _ESCAPE = re.compile(r"\\(?![\\'\"nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}).?", re.S
 class Template:
     """A text of a flow, read. Made by `parse`."""
 
-    __slots__ = ("_holes", "_parts", "lone", "references", "text")
+    __slots__ = ("_holes", "_parts", "lone", "named", "references", "text")
 
     def __init__(self, text: str, parts: list[str | Evaluator], holes: list[str], references: frozenset[Any]) -> None:
         self.text = text
@@ -39,6 +39,10 @@ class Template:
         """What it reads: paths such as ``("steps", "reply", "message")``; an index that is no text ends a path."""
         self.lone = len(parts) == 1 and len(holes) == 1
         """Whether it is one hole and nothing else, which keeps the type of its value."""
+        self.named: tuple[str, ...] | None = None
+        """What it names, where it is one hole with a dotted name in it and nothing else."""
+        if self.lone and (dotted := _dotted(holes[0][3:-2])):
+            self.named = dotted
         self._parts = parts
         self._holes = holes
 
@@ -169,16 +173,22 @@ def _end_of(text: str, at: int) -> int:
 
 
 def _expression(source: str) -> tuple[Evaluator, frozenset[tuple[str, ...]]]:
-    source = source.strip()
-    if not source:
+    if not source.strip():
         raise Wrong("The expression is empty.", "Name something, such as `${{ trigger.text }}`.")
-    if _DOTTED.fullmatch(source):
-        names = tuple(source.split("."))
-        if names[0] not in _WORDS:
-            return path(names), frozenset({names})
+    if names := _dotted(source):
+        return path(names), frozenset({names})
     from chatstep.expressions.grammar import compiled
 
-    return compiled(source)
+    return compiled(source.strip())
+
+
+def _dotted(source: str) -> tuple[str, ...] | None:
+    """The names of a dotted name, or None for any other expression."""
+    source = source.strip()
+    if not _DOTTED.fullmatch(source):
+        return None
+    names = tuple(source.split("."))
+    return names if names[0] not in _WORDS else None
 
 
 def _invalid(wrong: Wrong, hole: str) -> InvalidInput:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from chatstep.errors import InvalidInput
 
-__all__ = ["Problem", "refusal"]
+__all__ = ["Problem", "located", "refusal"]
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,3 +34,20 @@ def refusal(problems: Sequence[Problem], source: str) -> InvalidInput:
         hint=first.hint,
         problems=to_builtins(problems),
     )
+
+
+def located(problems: Sequence[Problem], lines: Mapping[str, int] | None, source: str) -> list[Problem]:
+    """The problems with their lines, in that order. Without ``lines``, the source is read for them."""
+    if problems and lines is None:
+        from chatstep.flows.reading import read_draft  # needed only where something is wrong
+
+        lines = read_draft(source).lines if source else {}
+    found = [replace(problem, line=_line_of(problem.place, lines or {})) for problem in problems]
+    return sorted(found, key=lambda problem: problem.line)
+
+
+def _line_of(place: str, lines: Mapping[str, int]) -> int:
+    """The line of a place, or of the nearest one above it."""
+    while place and place not in lines:
+        place = place[: max(place.rfind("."), place.rfind("["), 0)]
+    return lines.get(place, 0)

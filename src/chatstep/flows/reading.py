@@ -197,6 +197,8 @@ class _Reader:
     def step(self, node: Node) -> StepPart:
         given = self.values(node, keys.STEP)
         inputs = given.pop("with", {})
+        if "id" not in given and isinstance(node.value, dict):  # it is wrong, but expressions may name it
+            given["id"] = str(node.value.get("id", ""))[:80]
         return StepPart(**{"id": "", "uses": "", **given}, inputs=inputs, line=node.line)
 
     def retry(self, node: Node) -> Retry:

@@ -59,11 +59,7 @@ module = Module(
         ConnectionKind(
             "rehearsal",
             "Rehearsal provider",
-            (
-                Field(
-                    "script", "Script", "A YAML file of replies and faults. Empty: it converses by itself.", path=True
-                ),
-            ),
+            (Field("script", "Script", "A YAML file of replies and faults. Empty: it converses by itself."),),
             _open,
         ),
     ),
