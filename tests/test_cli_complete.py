@@ -110,6 +110,20 @@ def test_what_the_provider_said_is_told(chatstep: Commands, serve: Serve) -> Non
     assert "The model said: I would rather not." in chatstep("complete", "Hi", code=32).stderr
 
 
+def test_the_model_that_is_set(chatstep: Commands, serve: Serve) -> None:
+    """By variable or file; an option and the demo's own model go before it."""
+    provider = serve("- reply: Yes.\n")
+    chatstep.env["CHATSTEP_MODEL"] = "llama3.2"
+    chatstep("complete", "Hi")
+    chatstep("complete", "Hi", "-m", "own")
+    chatstep("connections", "test", "environment")
+    assert "(exact)" not in chatstep("complete", "Hi", "--dry-run", "--connection", "environment").stdout
+    assert [request.model for request in provider.requests if request.body] == ["llama3.2", "own", "llama3.2"]
+    assert "in the part of gpt-4o-mini" in chatstep("demo").stdout
+    del chatstep.env["OPENAI_BASE_URL"], chatstep.env["OPENAI_API_KEY"]
+    assert json.loads(chatstep("complete", "Hi", "--dry-run", "--json").stdout)["model"] == "llama3.2"
+
+
 def test_how_often_was_asked_is_told(chatstep: Commands, serve: Serve) -> None:
     serve("- fault: {status: 503, retry_after: 0}\n")
     assert "\n  It was asked 5 times.\n" in chatstep("complete", "Hi", code=22).stderr

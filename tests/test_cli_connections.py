@@ -194,3 +194,12 @@ def test_one_call_of_unknown_cost(chatstep: Commands, serve: Serve) -> None:
     serve("- reply: Fine.\n")
     chatstep("complete", "Hi")
     assert "The cost of 1 call is unknown" in chatstep("usage").stderr
+
+
+def test_a_script_is_found_from_any_folder(chatstep: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path is kept whole, whatever folder the connection is used in."""
+    chatstep.file("talk.yaml", "- reply: From the script.\n")
+    monkeypatch.chdir(chatstep.folder)
+    chatstep("connections", "add", "trial", "--kind", "rehearsal", "--set", "script", "talk.yaml")
+    monkeypatch.chdir("/")
+    assert chatstep("complete", "Hi", "--connection", "trial").stdout == "From the script.\n"

@@ -16,13 +16,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_type_hints
 
 import msgspec
 import pytest
 
 from chatstep.errors import all_errors
 from chatstep.modules.openai.connection import PRESETS
+from chatstep.modules.openai.window import Dropped
 from chatstep.registry import connection_kinds, steps
 from chatstep.rehearsal import Rehearsal
 from chatstep.settings import SETTINGS, Settings
@@ -206,6 +207,15 @@ def test_a_step_has_a_page_in_the_common_shape(step) -> None:
     for struct in (step.inputs, step.output):
         for field in msgspec.structs.fields(struct):
             assert f"| `{field.name}` |" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "begin"), [("history.md", "## What is left out"), ("steps/openai.make_chat_completion.md", "**Dropped**")]
+)
+def test_every_reason_for_leaving_out_is_told(page: str, begin: str) -> None:
+    told = (DOCS / page).read_text("utf-8").partition(begin)[2].partition("\n## ")[0]
+    told = told if begin.startswith("#") else told.partition("\n\n")[0]
+    assert [reason for reason in get_args(get_type_hints(Dropped)["reason"]) if f"`{reason}`" not in told] == []
 
 
 def test_every_error_has_its_words() -> None:

@@ -179,7 +179,7 @@ def test_doubt_about_dates_is_said(tmp_path):
         ("report.final.pdf (archivo adjunto)", "attachment without text"),
         ("STK-20230813-WA0001.webp (file attached)", "sticker without text"),
         ("This message was deleted", "deleted"),
-        ("This message was deleted by admin Ana", None),
+        ("This message was deleted by admin Ana", "deleted"),
         ("You deleted this message", "deleted"),
         ("Se eliminó este mensaje.", "deleted"),
         ("Ce message a été supprimé", "deleted"),

@@ -114,7 +114,7 @@ class App:
     async def inputs(
         self, message: str | Message | MakeChatCompletion, fields: Mapping[str, Any] | None = None
     ) -> MakeChatCompletion:
-        """The step's inputs from loose values, with the default connection where none is named.
+        """The step's inputs from loose values, with the default connection and model where none are named.
 
         A `pathlib.Path` as ``history`` is read as a transcript of any known format.
         """
@@ -127,6 +127,8 @@ class App:
             if self._default is None:
                 self._default = await asyncio.to_thread(self.connections.default)
             fields["connection"] = self._default
+        if self.settings.model and "model" not in fields:
+            fields["model"] = self.settings.model
         if isinstance(fields.get("history"), Path):
             who = History(fields.pop("assistant", None) or ()).assistant
             fields["history"] = await asyncio.to_thread(_read_history, fields["history"], who)

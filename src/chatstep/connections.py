@@ -48,6 +48,7 @@ class OpenConnection:
         self.kind = origin.stored.kind
         self.origin = origin
         self.opened: Any = None
+        self.limited = origin.stored.daily_limit is not None or origin.stored.monthly_limit is not None
         self.checked = time.monotonic()
         self._store = store
         self._traits = traits
@@ -84,12 +85,6 @@ class OpenConnection:
                 await asyncio.to_thread(self._store.traits.put, self.name, model, traits)
         except StoreError as error:  # the call can go on, and only the next start has to learn it again
             _log.warning("What was learnt about connection %s could not be stored: %s", self.name, error)
-
-    @property
-    def limited(self) -> bool:
-        """Whether a spend limit is set."""
-        stored = self.origin.stored
-        return stored.daily_limit is not None or stored.monthly_limit is not None
 
     async def reserve(self, worst_case: int, instead_of: int | None = None) -> int | None:
         """Set the worst case aside (nanodollars); raises SpendLimitReached. ``instead_of`` is given back first."""

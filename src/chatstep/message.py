@@ -298,6 +298,8 @@ def _opt_text(item: Mapping[str, Any], key: str, place: str) -> str | None:
 
 def clean_text(text: str) -> str:
     """The text with lone surrogates replaced by U+FFFD, since they cannot be written as UTF-8; else unchanged."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

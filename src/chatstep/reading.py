@@ -10,8 +10,10 @@ import re
 from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from math import inf
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from itertools import pairwise
+from math import inf, isnan
 from typing import Any, TypeVar
 
 from msgspec import DecodeError, Raw, Struct, ValidationError
@@ -22,14 +24,26 @@ from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Author, Message
 from chatstep.transcript import LeftOut, Source, Transcript
 
-__all__ = ["WIDE_MARKS", "Chat", "Reading", "as_utf8", "choose", "decode", "not_utf8", "read_utf8", "seconds_of"]
+__all__ = [
+    "WIDE_MARKS",
+    "Chat",
+    "Reading",
+    "as_utf8",
+    "choose",
+    "clock_of",
+    "decode",
+    "not_utf8",
+    "read_utf8",
+    "seconds_of",
+    "utc_second",
+]
 
 T = TypeVar("T")
 
 WIDE_MARKS = (BOM_UTF32_LE, BOM_UTF32_BE, BOM_UTF16_LE, BOM_UTF16_BE)
 """The byte order marks of texts that `as_utf8` turns into UTF-8."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 15  # four bytes a character, when it is decoded: what a processor keeps at hand
 _EXPORT_AGAIN = "Export or download the chat again; the end of this file is missing."
 _ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
 
@@ -175,6 +189,31 @@ def seconds_of(time: str) -> float | None:
         return None
 
 
+_MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(1440)]
+_SECONDS = [f":{second:02}" for second in range(60)]
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+@lru_cache(maxsize=4)  # messages follow each other
+def _utc_day(day: int) -> str:
+    return date.fromordinal(_EPOCH + day).isoformat()
+
+
+def utc_second(second: int) -> str | None:
+    """The same as `utc_time` for whole seconds, in a third of the time; None for what is no time of this calendar."""
+    day, rest = divmod(second, 86_400)
+    try:
+        return f"{_utc_day(day)}T{clock_of(rest)}+00:00"
+    except (ValueError, OverflowError):
+        return None
+
+
+def clock_of(second: int, *, exact: bool = True) -> str:
+    """A second of the day, 0 to 86,399, as ``HH:MM:SS``, or as ``HH:MM``."""
+    minute = _MINUTES[second // 60]
+    return minute + _SECONDS[second % 60] if exact else minute
+
+
 class _Known:
     """An author while names may still change: the one object that all messages share, and the time of its name."""
 
@@ -226,6 +265,15 @@ class Reading:
             self._sorted = False
         self._latest = when
         self._times.append(when)
+
+    def date_all(self, times: array[float]) -> None:
+        """Do that for all messages at once, of which none has a time yet; NaN stands for None."""
+        if any(map(isnan, times)):
+            for when in times:
+                self.date(None if isnan(when) else when)
+        else:
+            self._times = times
+            self._sorted = all(earlier <= later for earlier, later in pairwise(times))
 
     def leave(self, reason: str, example: str | None = None, count: int = 1) -> None:
         """Count rows that are left out; the first example of a reason is kept."""

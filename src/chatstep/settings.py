@@ -38,6 +38,7 @@ SETTINGS = (
         "store", None, "Address of a Postgres database (postgresql://...). Default: chatstep.db in the data folder."
     ),
     Setting("connection", None, "The connection to use where none is named."),
+    Setting("model", None, "The model to ask where none is named. Default: gpt-4o-mini."),
     Setting("seal_key", None, "The key that seals stored keys. Default: the file seal.key in the data folder."),
     Setting("log", "warning", "How much is logged: debug, info, warning or error. Keys and texts are never logged."),
 )
@@ -52,6 +53,7 @@ class Settings(Struct, frozen=True):
     home: Path
     store: str | None = None
     connection: str | None = None
+    model: str | None = None
     seal_key: str | None = None
     log: str = "warning"
 

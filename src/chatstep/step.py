@@ -101,7 +101,7 @@ class Context(Protocol):
 
 
 class Field(Struct, frozen=True):
-    """One setting of a connection kind, as forms and the command line show it."""
+    """One setting of a connection kind, as forms and the command line show it. ``path``: it names a file."""
 
     name: str
     title: str
@@ -109,6 +109,7 @@ class Field(Struct, frozen=True):
     secret: bool = False
     required: bool = False
     default: str | None = None
+    path: bool = False
 
 
 class ConnectionKind(Struct, frozen=True):

@@ -69,8 +69,9 @@ class _How(Struct):
 def complete(message: str | None, history: str | None, assistant: tuple[str, ...], **rest: Any) -> None:
     """Ask for the next message of a conversation.
 
-    MESSAGE is read from stdin when it is absent or `-`. The reply goes to stdout; warnings, tokens and cost to stderr.
-    A reply that Max Tokens cut is given with a warning. Each class of error has its exit code.
+    MESSAGE is read from stdin when it is absent or `-`; say with -s what is to be done with it. The reply goes to
+    stdout; warnings, tokens and cost to stderr. A reply that Max Tokens cut is given with a warning. Each class of
+    error has its exit code.
     """
     how = _how(rest.pop("stream"), rest.pop("as_json"), rest.pop("verbose"))
     how.dry = _form(rest.pop("dry_run"), rest.pop("report"), rest.pop("full"), as_json=how.as_json)

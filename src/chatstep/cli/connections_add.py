@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 import click
@@ -89,6 +90,8 @@ def _settings(kind: ConnectionKind, given: tuple[tuple[str, str], ...], preset: 
                 hint="Leave it out and type it when asked, pipe it in, or use --from-env VARIABLE.",
             )
         settings[name] = checked_text(value, f"--set {name}")
+        if fields[name].path and not value.startswith("~"):  # the connection is used in other folders too
+            settings[name] = str(Path(value).absolute())
     for field in kind.fields:
         if field.required and not field.secret and not settings.get(field.name):
             raise InvalidInput(f"{field.title} is missing.", place=field.name, hint=f"--set {field.name} VALUE")

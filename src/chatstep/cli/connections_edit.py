@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
 
 from chatstep.cli.completing import connection_names
-from chatstep.cli.screen import note
+from chatstep.cli.screen import agreed, note
 from chatstep.cli.session import open_store
 from chatstep.errors import InvalidInput
 
@@ -77,12 +76,9 @@ def remove(name: str, yes: bool) -> None:
     """Remove the connection NAME with its key and what was learnt about it; records of usage stay."""
     with open_store() as store:
         _stored(store, name)
-        if not yes:
-            if not sys.stdin.isatty():
-                raise InvalidInput("Nobody can be asked here.", place="--yes", hint="Add --yes to remove it.")
-            if not click.confirm(f"Remove the connection {name} and its key?", err=True):
-                note("Nothing was removed.")
-                return
+        if not agreed(f"Remove the connection {name} and its key?", yes=yes):
+            note("Nothing was removed.")
+            return
         store.connections.remove(name)
     note(f"Removed {name}.")
 

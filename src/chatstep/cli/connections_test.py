@@ -13,6 +13,7 @@ from chatstep.cli.completing import connection_names, models
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import clipped, for_terminal, note, print_json, styled, warn
 from chatstep.cli.session import open_app, run
+from chatstep.cli.waiting import Waiting
 from chatstep.errors import ChatstepError, SpendLimitReached
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _DEFAULT_MODEL = "gpt-4o-mini"
     "--model",
     metavar="MODEL",
     shell_complete=models,
-    help="The model to try. [default: gpt-4o-mini, or the first offered]",
+    help="The model to try. Default: CHATSTEP_MODEL, else gpt-4o-mini, or the first offered.",
 )
 @json_option("Give one JSON object.")
 def test(name: str, model: str | None, as_json: bool) -> None:
@@ -45,9 +46,11 @@ async def _test(name: str, model: str | None, as_json: bool) -> None:
         connection = await app.connections.get(name)
         if not as_json:
             note(f"Asking {name} at {for_terminal(connection.opened.base_url)}")
-        model = model or await _some_model(app, connection)
+        async with Waiting():
+            model = model or await _some_model(app, connection)
         try:
-            done = await app.complete("Say hello.", connection=name, model=model, max_tokens=32)
+            async with Waiting():
+                done = await app.complete("Say hello.", connection=name, model=model, max_tokens=32)
         except ChatstepError as error:
             if not as_json:
                 await _failed(error, connection, model)
@@ -62,7 +65,9 @@ async def _test(name: str, model: str | None, as_json: bool) -> None:
 
 
 async def _some_model(app: App, connection: OpenConnection) -> str:
-    """A model to try: the default, or where that cannot be expected the first that the server offers."""
+    """A model to try: the one that is set, or the default, or where that cannot be expected the first on offer."""
+    if app.settings.model:
+        return app.settings.model
     if connection.kind != "compatible":
         return _DEFAULT_MODEL
     from chatstep.modules.openai.offered import ask_for_all

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import msgspec
 from chatstep.cli.completing import conversation_ids
 from chatstep.cli.lazy import LazyGroup, Place
 from chatstep.cli.options import checked_text, json_option
-from chatstep.cli.screen import clipped, console, for_terminal, note, print_json, table
+from chatstep.cli.screen import agreed, clipped, console, for_terminal, note, print_json, table
 from chatstep.cli.session import open_store
 from chatstep.errors import InvalidInput
 
@@ -121,11 +120,9 @@ def delete(id: str, yes: bool) -> None:
     """Delete the conversation ID with all its messages."""
     with open_store() as store:
         found = store.conversations.get(id)
-        if not yes:
-            if not sys.stdin.isatty():
-                raise InvalidInput("Nobody can be asked here.", place="--yes", hint="Add --yes to delete it.")
-            if not click.confirm(f"Delete {for_terminal(id)} with its {found.messages:,} messages?", err=True):
-                note("Nothing was deleted.")
-                return
+        messages = f"{found.messages:,} message{'' if found.messages == 1 else 's'}"
+        if not agreed(f"Delete {for_terminal(id)} with its {messages}?", yes=yes):
+            note("Nothing was deleted.")
+            return
         store.conversations.delete(id)
     note(f"Deleted {for_terminal(id)}.")

@@ -48,7 +48,8 @@ def demo(connection: str | None, model: str | None) -> None:
 
     Runs on the built-in rehearsal provider unless --connection names a real one.
     """
-    run(_demo(connection or "rehearsal", {"model": model} if model else {}))
+    fixed = model or (None if connection else "gpt-4o-mini")
+    run(_demo(connection or "rehearsal", {"model": fixed} if fixed else {}))
 
 
 def conversation() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import click
 from chatstep.cli.options import connection_option, json_option
 from chatstep.cli.screen import console, for_terminal, money, note, print_json, table
 from chatstep.cli.session import open_app, run
+from chatstep.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from chatstep.modules.openai.offered import Offered
@@ -33,7 +34,8 @@ async def _models(name: str | None, as_json: bool) -> None:
         if name is None:
             name = await asyncio.to_thread(app.connections.default)
         connection = await app.connections.get(name)
-        offered = await ask_for_all(app.context, connection)
+        async with Waiting():
+            offered = await ask_for_all(app.context, connection)
         priced_at = connection.opened.priced_at
         rows = await asyncio.to_thread(lambda: [_row(model, priced_at) for model in offered])
     if as_json:

@@ -76,7 +76,7 @@ def completion_options(command: F) -> F:
                 "--model",
                 metavar="MODEL",
                 shell_complete=models,
-                help="The model that writes. [default: gpt-4o-mini]",
+                help="The model that writes. Default: CHATSTEP_MODEL, else gpt-4o-mini.",
             ),
             click.option(
                 "-s", "--instructions", "--system", metavar="TEXT", help="What the system message says. [default: none]"

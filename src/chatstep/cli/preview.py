@@ -86,7 +86,8 @@ async def look(app: App, fields: dict[str, Any], *, stream: bool) -> Preview:
         if fields.get("connection") or await _has_connections(app):
             raise
         none = _NoConnection()
-        inputs = make_inputs("", {**fields, "connection": none.name})
+        model = {"model": app.settings.model} if app.settings.model else {}
+        inputs = make_inputs("", {**model, **fields, "connection": none.name})
         draft = await asyncio.to_thread(draft_for, inputs, none, stream=stream)
         return Preview(inputs, draft, none.opened, none.name)
     connection = await app.connections.unsealed(inputs.connection, key=False)

@@ -13,11 +13,25 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from chatstep.errors import InvalidInput
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["clipped", "console", "for_terminal", "has_colour", "money", "note", "print_json", "styled", "table", "warn"]
+__all__ = [
+    "agreed",
+    "clipped",
+    "console",
+    "for_terminal",
+    "has_colour",
+    "money",
+    "note",
+    "print_json",
+    "styled",
+    "table",
+    "warn",
+]
 
 _PLAIN_WIDTH = 120
 # Control characters could move the cursor, rename the window or hide text; line ends and tabs are harmless.
@@ -47,6 +61,15 @@ def styled(text: str, colour: str, *, bold: bool = False) -> str:
 def warn(text: str) -> None:
     """A warning to stderr."""
     note(f"{styled('Warning:', 'yellow')} {for_terminal(' '.join(text.splitlines()))}")
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether a person says yes, or ``--yes`` did; raises InvalidInput where nobody can be asked."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InvalidInput("Nobody can be asked here.", place="--yes", hint="Add --yes to go on.")
+    return click.confirm(question, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
+from aiohttp.hdrs import CONTENT_ENCODING
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chatstep.errors import AnswerTooLarge, ChatstepError
@@ -51,8 +52,8 @@ class Body:
         if self._closed is not None:
             self._closed.add_done_callback(self._lost)
         try:
-            self._unpacker = unpacker(self.headers.get("Content-Encoding"))
-            if (response.content_length or 0) > limit:
+            self._unpacker = unpacker(self.headers.get(CONTENT_ENCODING))
+            if self._closed is not None and (response.content_length or 0) > limit:  # else it is here, and counted
                 raise self._too_large()
         except BaseException:
             self.close()
@@ -88,6 +89,9 @@ class Body:
 
     async def read(self) -> bytes:
         """All bytes to the end."""
+        content = self._response.content
+        if self._unpacker is None and content.is_eof() and content.exception() is None:
+            return self._arrived(content.read_nowait())  # a small answer comes with its head: there is nothing to await
         blocks = [block async for block in self]
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
@@ -109,6 +113,14 @@ class Body:
         if not content.is_eof() and content.exception() is None:
             # aiohttp gives up a connection at broken framing without telling the reader, who would wait for ever.
             content.set_exception(HttpProcessingError())
+
+    def _arrived(self, whole: bytes) -> bytes:
+        self.size = len(whole)
+        if self.size > self._limit:
+            self.close()
+            raise self._too_large()
+        self._end()
+        return whole
 
     async def _next_unpacked(self, unpacker: Unpacker) -> bytes:
         while not (piece := unpacker.piece()):

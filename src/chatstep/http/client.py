@@ -116,7 +116,7 @@ class Http:
     ) -> T:
         """Send, and send again as often as the errors allow, until ``take`` returns something."""
         target = self._check(request)
-        retry = Retry(patience, self._random)
+        retry: Retry | None = None
         attempt = 0
         while True:
             attempt += 1
@@ -128,6 +128,7 @@ class Http:
             except ChatstepError as error:
                 outcome = error.code if body is None else f"{body.status}, {error.code}"
                 _log_attempt(request, target, outcome, attempt, started)
+                retry = retry or Retry(patience, self._random)
                 delay = retry.delay(error, None if body is None else body.headers, attempt)
                 if delay is None:
                     error.with_details(attempts=attempt)

@@ -17,7 +17,9 @@ _MEMBERS = 64
 
 def unpacker(encoding: str | None) -> Unpacker | None:
     """The unpacker for a ``Content-Encoding``; None when there is nothing to unpack; AnswerUnreadable otherwise."""
-    name = (encoding or "").strip().lower()
+    if encoding is None:
+        return None
+    name = encoding.strip().lower()
     if name in ("", "identity"):
         return None
     if name in ("gzip", "x-gzip", "deflate"):

@@ -56,9 +56,10 @@ class Watch:
 
     def connected(self) -> None:
         """The connection stands; the head of the answer is awaited from now on."""
-        self._phase = "first byte"
-        self._due = math.inf if self._first_byte is None else self._loop.time() + self._first_byte
-        self._ring_by(self._due)
+        self._phase, self._due = "first byte", math.inf
+        if self._first_byte is not None:
+            self._due = self._loop.time() + self._first_byte
+            self._ring_by(self._due)
 
     @property
     def is_connected(self) -> bool:

@@ -59,7 +59,11 @@ module = Module(
         ConnectionKind(
             "rehearsal",
             "Rehearsal provider",
-            (Field("script", "Script", "A YAML file of replies and faults. Empty: it converses by itself."),),
+            (
+                Field(
+                    "script", "Script", "A YAML file of replies and faults. Empty: it converses by itself.", path=True
+                ),
+            ),
             _open,
         ),
     ),

@@ -179,26 +179,28 @@ class _Discord(Reading):
             why = str(error) if isinstance(error, ValidationError) else "unreadable JSON"
             self.leave("unreadable", f"{place} message {number}: {why}")
             return
-        example = f"message {row.id}"
         kind = str(row.type)
         if kind not in _SAID:
-            self.leave(f"system ({kind if _PLAIN_KIND.fullmatch(kind) else 'other'})", example)
+            self._leave(f"system ({kind if _PLAIN_KIND.fullmatch(kind) else 'other'})", row)
         elif str(row.id) in self._ids:
-            self.leave("the same message again", example)
+            self._leave("the same message again", row)
         else:
             self._ids.add(str(row.id))
-            self._read_message(row, raw, example)
+            self._read_message(row, raw)
 
-    def _read_message(self, row: _Row, raw: Raw, example: str) -> None:
+    def _leave(self, reason: str, row: _Row) -> None:
+        self.leave(reason, f"message {row.id}" if self.is_new(reason) else None)
+
+    def _read_message(self, row: _Row, raw: Raw) -> None:
         text, attachments = _text_of(row), _attachments_of(row)
         if "<@" in text:
             text = _with_names(text, raw)
         when = seconds_of(row.timestamp) if row.timestamp else None
         author = self._author_of(row.author, when)
-        if not text.strip():
+        if not text or text.isspace():
             kinds = {attachment.kind for attachment in attachments}
             what = "sticker" if kinds == {"sticker"} else "attachment" if kinds else ""
-            self.leave(f"{what} without text" if what else "empty", example)
+            self._leave(f"{what} without text" if what else "empty", row)
             return
         # A forwarded message refers to where it came from, and answers nobody.
         answers = row.reference if row.reference and row.reference.type not in ("Forward", "1", 1) else None

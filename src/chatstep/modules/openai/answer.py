@@ -22,9 +22,9 @@ from chatstep.modules.openai.refusals import parts_of, reported
 from chatstep.modules.openai.stream import StreamReader
 from chatstep.modules.openai.wire import CompletionUsage, decode_any, decode_completion
 
-__all__ = ["Answer", "Thoughts", "conclude", "read_completion", "read_stream", "usage_from"]
+__all__ = ["OPENING", "Answer", "Thoughts", "conclude", "read_completion", "read_stream", "usage_from"]
 
-_OPEN, _CLOSE = "<think>", "</think>"
+OPENING, _CLOSING = "<think>", "</think>"
 
 
 class Answer(Struct, frozen=True):
@@ -46,13 +46,13 @@ def read_completion(body: bytes) -> Answer:
         raise _unreadable("The answer is not the JSON that the protocol has.", body) from None
     if completion.error:
         raise reported({"error": completion.error}, 0)
-    if not completion.choices or completion.choices[0].message is None:
+    choice = completion.choices[0] if completion.choices else None
+    message = choice.message if choice is not None else None
+    if choice is None or message is None:
         value = decode_any(body)
         if parts_of(value).message:  # an error without the protocol's envelope
             raise reported(value, 0)
         raise _unreadable("The answer has no choices.", body)
-    choice = completion.choices[0]
-    message = completion.choices[0].message
     return Answer(
         text=message.content or "",
         finish_reason=choice.finish_reason or None,  # some local servers leave it null on whole answers
@@ -162,15 +162,15 @@ class Thoughts:
         self._held += text
         if self._state == "start":
             begin = self._held.lstrip()
-            if len(begin) < len(_OPEN) and _OPEN.startswith(begin):
+            if len(begin) < len(OPENING) and OPENING.startswith(begin):
                 return ""
-            if not begin.startswith(_OPEN):
+            if not begin.startswith(OPENING):
                 return self._release(self._held)
             self._state = "thoughts"
         if self._state == "thoughts":
-            _, closed, after = self._held.partition(_CLOSE)
+            _, closed, after = self._held.partition(_CLOSING)
             if not closed:
-                self._held = self._held[-(len(_CLOSE) - 1) :] if len(self._held) > 4096 else self._held
+                self._held = self._held[-(len(_CLOSING) - 1) :] if len(self._held) > 4096 else self._held
                 return ""
             self._state, self._held = "after", after
         reply = self._held.lstrip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from chatstep.errors import (
@@ -48,22 +49,23 @@ _TIMEOUTS, _LONG_TIMEOUTS = Timeouts(total=120.0), Timeouts(total=600.0)
 class Call:
     """The state of one run, from inputs to a Completion or an error."""
 
+    connection: Connection
+    endpoint: Endpoint
+    charging: Charging
+    draft: Draft
+    request_id: str | None = None
+    _sent = 0
+    _before = 0
+    _corrections = 0
+    _window: int | None = None
+    _asked = False
+    _answering = False
+    _settled = False
+
     def __init__(self, inputs: MakeChatCompletion, ctx: Context) -> None:
         self.inputs = inputs
         self.ctx = ctx
-        self.connection: Connection
-        self.endpoint: Endpoint
-        self.charging: Charging
-        self.draft: Draft
-        self.request_id: str | None = None
         self._started = time.perf_counter()
-        self._sent = 0
-        self._before = 0
-        self._corrections = 0
-        self._window: int | None = None
-        self._asked = False
-        self._answering = False
-        self._settled = False
 
     async def prepare(self, *, stream: bool) -> Request:
         """Build the request and set its worst case aside; called again after a correction."""
@@ -71,11 +73,10 @@ class Call:
             self.connection = await self.ctx.connection(self.inputs.connection)
             self.endpoint = self.connection.opened
             self.charging = Charging(self.inputs, self.connection)
-        how: dict[str, Any] = {"stream": stream, "window": self._window, "roughly": not self.connection.limited}
-        if takes_long(self.inputs, self.connection, roughly=how["roughly"]):
-            self.draft = await asyncio.to_thread(draft_for, self.inputs, self.connection, **how)
-        else:
-            self.draft = draft_for(self.inputs, self.connection, **how)
+        inputs, connection, roughly = self.inputs, self.connection, not self.connection.limited
+        make = partial(draft_for, inputs, connection, stream=stream, roughly=roughly, window=self._window)
+        in_thread = takes_long(inputs, connection, roughly=roughly)
+        self.draft = await asyncio.to_thread(make) if in_thread else make()
         body = self.draft.encoded()
         await self.charging.prepare(self.draft)
         self._asked = self._answering = True

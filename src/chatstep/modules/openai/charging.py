@@ -36,8 +36,7 @@ class Charging:
         self._connection = connection
         self._endpoint: Endpoint = connection.opened
         self._model = inputs.model
-        self._beside = ("response_format", *(inputs.extra or ()))
-        self._tier = (inputs.extra or {}).get("service_tier")
+        self._extra = inputs.extra or {}
         self._reserved = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -57,14 +56,15 @@ class Charging:
         """What this usage costs, at the price of the model that answered, else of the one asked for."""
         if self._endpoint.free:
             return Cost(Decimal(0))
-        if self._tier not in _STANDARD:
+        if self._extra.get("service_tier") not in _STANDARD:
             return None
         if self._looking is not None:
             await self._looking
-        for name in dict.fromkeys((model, self._model)):
-            if (name, self._endpoint.priced_at) not in _known:
+        priced_at = self._endpoint.priced_at
+        for name in (model,) if model == self._model else (model, self._model):
+            if (name, priced_at) not in _known:
                 await self._look_for(name)
-            amount = prices.cost(usage, name, base_url=self._endpoint.priced_at)
+            amount = prices.cost(usage, name, base_url=priced_at)
             if amount is not None:
                 return Cost(amount)
         return None
@@ -78,10 +78,10 @@ class Charging:
         prompt_tokens = draft.prompt.tokens
         if not draft.prompt.exact:
             prompt_tokens += prompt_tokens // 2 + PER_MESSAGE * len(draft.prompt.messages)
-        if beside := {name: draft.body[name] for name in self._beside if name in draft.body}:
+        if beside := {name: draft.body[name] for name in ("response_format", *self._extra) if name in draft.body}:
             prompt_tokens += len(encode(beside))  # schemas and tools are read as well; bytes outnumber tokens
         worst = None
-        if self._tier in _NOT_DEARER:
+        if self._extra.get("service_tier") in _NOT_DEARER:
             worst = await asyncio.to_thread(
                 prices.worst_case, prompt_tokens, draft.limit, self._model, base_url=self._endpoint.priced_at
             )

@@ -48,6 +48,8 @@ class Dialect(Struct, frozen=True):
 
     def with_traits(self, traits: Mapping[str, Any]) -> Dialect:
         """This dialect, changed by what was learnt; traits that a newer version wrote are passed over."""
+        if not traits:
+            return self
         known = {key: traits[key] for key in traits if key in Dialect.__struct_fields__}
         if not known:
             return self

@@ -6,7 +6,6 @@ A dry run and a real one share it. Nothing is sent here; the clock is read for t
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 
@@ -32,15 +31,19 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 def takes_long(inputs: MakeChatCompletion, connection: Connection, *, roughly: bool) -> bool:
     """Whether `draft_for` should run in a thread: much is to be counted, or a table is to be loaded first."""
-    size, messages = len(inputs.instructions), inputs.history.messages if inputs.history else ()
+    size = len(inputs.instructions)
     size += len(inputs.message if isinstance(inputs.message, str) else inputs.message.text)
-    size += sum([len(message.text or "") for message in messages[-_LOOKED_AT:]])
-    if size > _LARGE or len(messages) > _MANY:
+    if inputs.history is not None:
+        messages = inputs.history.messages
+        if len(messages) > _MANY:
+            return True
+        size += sum([len(message.text or "") for message in messages[-_LOOKED_AT:]])
+    if size <= _WORTH_A_LOOK:
+        return not roughly and not is_loaded(facts(inputs.model).encoding)
+    if size > _LARGE:
         return True
     known = facts(inputs.model)
-    if not is_loaded(known.encoding):
-        return not roughly or size > _WORTH_A_LOOK
-    return size > _WORTH_A_LOOK and known.window is None and not connection.traits(inputs.model).get("window")
+    return not is_loaded(known.encoding) or (known.window is None and not connection.traits(inputs.model).get("window"))
 
 
 def draft_for(
@@ -64,11 +67,13 @@ def draft_for(
         window = window or prices.window(inputs.model, endpoint.priced_at)
     if window is not None:
         dialect = replace(dialect, window=min(window, dialect.window or window))
-    made = None
+    made: Draft | None = None
     if roughly and not is_loaded(known.encoding):
-        with suppress(DoesNotFit):
+        try:
             made = draft(inputs, known, dialect, ByteCounter(), stream=stream)
-    if made is None or any(dropped.reason == "budget" for dropped in made.prompt.dropped):
+        except DoesNotFit:
+            made = None  # by its bytes; its tokens may be few enough
+    if made is None or (made.prompt.dropped and any(dropped.reason == "budget" for dropped in made.prompt.dropped)):
         made = draft(inputs, known, dialect, counter_for(known.encoding), stream=stream)
     shutdown = traits.get("shutdown_date") or (known.shutdown if endpoint.kind == "openai" else None)
     if shutdown and not endpoint.free:

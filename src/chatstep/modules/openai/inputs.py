@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from itertools import compress
+from operator import is_not
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from msgspec import Meta, Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import astuple, fields, force_setattr
 
 from chatstep.errors import InvalidInput
 from chatstep.message import History, Message, message_from
@@ -124,78 +125,112 @@ class MakeChatCompletion(Struct, kw_only=True, frozen=True, forbid_unknown_field
     ] = None
 
     def __post_init__(self) -> None:
-        for name, (kinds, expected) in _KINDS.items():
-            value = getattr(self, name)
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise InvalidInput(f"Expected {expected}, got {type(value).__name__}.", place=name)
-        force_setattr(self, "model", self.model.strip())
-        if not self.model or not self.model.isprintable():
+        # Most inputs are left as they are, and a default needs no check.
+        for name in compress(_NAMES, map(is_not, astuple(self), _DEFAULTS)):
+            _CHECKS[name](getattr(self, name), name)
+        model = self.model.strip()
+        if not model or not model.isprintable():
             raise InvalidInput("The model's name is empty or unprintable.", place="model", hint="Such as gpt-4o-mini.")
-        _check_count(self.max_tokens, "max_tokens", 1, "Write a whole number such as 256.")
-        if self.reasoning_room != 0:
-            _check_count(self.reasoning_room, "reasoning_room", 0, "Write a whole number such as 2048.")
-        if self.history_tokens is not None:
-            _check_count(self.history_tokens, "history_tokens", 0, "Write a whole number such as 4000.")
-        if self.part_length is not None:
-            _check_count(self.part_length, "part_length", 20, "Write a whole number such as 2000.")
-        if self.temperature is not None:
-            _check_share(self.temperature, "temperature", 2)
-        if self.top_p is not None:
-            _check_share(self.top_p, "top_p", 1)
-        _check_choice("way to tell speakers apart", self.speakers, get_args(Speakers), "speakers")
-        _check_choice("window", self.window, ("steady", "newest"), "window")
-        if isinstance(self.stop, tuple) and not all(isinstance(text, str) for text in self.stop):
-            raise InvalidInput("Expected texts.", place="stop")
-        if self.extra:
-            _check_extra(self.extra)
+        if model != self.model:
+            force_setattr(self, "model", model)
 
 
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "connection": ((str,), "text"),
-    "model": ((str,), "text"),
-    "instructions": ((str,), "text"),
-    "message": ((str, Message), "text or a Message"),
-    "history": ((History, NoneType), "a History"),
-    "stop": ((str, tuple, NoneType), "a text or several"),
-    "seed": ((int, NoneType), "a whole number"),
-    "response_format": ((dict, NoneType), "an object"),
-    "reasoning_effort": ((str, NoneType), "text"),
-    "extra": ((dict, NoneType), "an object"),
-}
+def _is(expected: str, *kinds: type) -> Callable[[Any, str], None]:
+    """A check that a value is of one of these types."""
+
+    def check(value: object, place: str) -> None:
+        if not isinstance(value, kinds):
+            raise InvalidInput(f"Expected {expected}, got {type(value).__name__}.", place=place)
+
+    return check
 
 
-def _check_count(value: object, place: str, least: int, hint: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidInput(f"Expected a whole number, got {reprlib.repr(value)}.", place=place, hint=hint)
-    if value < least:
-        raise InvalidInput(f"Must be {least} or more, is {_shown(value)}.", place=place, hint=hint)
-    if value > MOST_TOKENS:
-        raise InvalidInput(f"{_shown(value)} is more than any model takes.", place=place, hint=hint)
+def _count(least: int, such_as: int) -> Callable[[Any, str], None]:
+    """A check that a value is a whole number of tokens or characters, ``least`` or more."""
+    hint = f"Write a whole number such as {such_as}."
+
+    def check(value: object, place: str) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InvalidInput(f"Expected a whole number, got {reprlib.repr(value)}.", place=place, hint=hint)
+        if value < least:
+            raise InvalidInput(f"Must be {least} or more, is {_shown(value)}.", place=place, hint=hint)
+        if value > MOST_TOKENS:
+            raise InvalidInput(f"{_shown(value)} is more than any model takes.", place=place, hint=hint)
+
+    return check
 
 
 def _shown(value: int) -> str:
     return str(value) if abs(value) < 10**20 else "a number of many digits"
 
 
-def _check_share(value: object, place: str, most: int) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= most:
-        raise InvalidInput(f"Must be a number from 0 to {most}, is {reprlib.repr(value)}.", place=place)
+def _share(most: int) -> Callable[[Any, str], None]:
+    """A check that a value is a number from 0 to ``most``."""
+
+    def check(value: object, place: str) -> None:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= most:
+            raise InvalidInput(f"Must be a number from 0 to {most}, is {reprlib.repr(value)}.", place=place)
+
+    return check
 
 
-def _check_choice(what: str, value: object, choices: tuple[str, ...], place: str) -> None:
-    if value not in choices:
-        raise unknown(what, str(value)[:40], choices, place)
+def _choice(what: str, choices: tuple[str, ...]) -> Callable[[Any, str], None]:
+    """A check that a value is one of these."""
+
+    def check(value: object, place: str) -> None:
+        if value not in choices:
+            raise unknown(what, str(value)[:40], choices, place)
+
+    return check
 
 
-def _check_extra(extra: dict[str, Any]) -> None:
+def _check_seed(value: object, place: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"Expected a whole number, got {type(value).__name__}.", place=place)
+
+
+def _check_stop(value: object, place: str) -> None:
+    _is("a text or several", str, tuple)(value, place)
+    if isinstance(value, tuple) and not all(isinstance(text, str) for text in value):
+        raise InvalidInput("Expected texts.", place=place)
+
+
+def _check_extra(extra: dict[str, Any], where: str) -> None:
+    _is("an object", dict)(extra, where)
     for name, value in extra.items():
-        place = f"extra.{name}"
+        place = f"{where}.{name}"
         if name in OWN_FIELDS:
             raise InvalidInput(f"`{name}` has a field of its own.", place=place, hint="Use that.")
         if name in STREAM_FIELDS:
             raise InvalidInput("Whether to stream is decided by who calls the step.", place=place, hint="Leave it out.")
         if name == "n" and value != 1:
             raise InvalidInput("The step writes one message.", place=place, hint="Run it several times.")
+
+
+_CHECKS: dict[str, Callable[[Any, str], None]] = {
+    "connection": _is("text", str),
+    "model": _is("text", str),
+    "instructions": _is("text", str),
+    "message": _is("text or a Message", str, Message),
+    "history": _is("a History", History),
+    "max_tokens": _count(1, 256),
+    "temperature": _share(2),
+    "top_p": _share(1),
+    "stop": _check_stop,
+    "seed": _check_seed,
+    "response_format": _is("an object", dict),
+    "reasoning_effort": _is("text", str),
+    "speakers": _choice("way to tell speakers apart", get_args(Speakers)),
+    "window": _choice("window", get_args(Window)),
+    "history_tokens": _count(0, 4000),
+    "reasoning_room": _count(0, 2048),
+    "part_length": _count(20, 2000),
+    "extra": _check_extra,
+}
+_NAMES = MakeChatCompletion.__struct_fields__
+_KNOWN = frozenset(_NAMES)
+_SPELLINGS = frozenset({"max_completion_tokens", "max_output_tokens"})
+_DEFAULTS = tuple(field.default for field in fields(MakeChatCompletion))
 
 
 class CompletionFields(TypedDict, total=False):
@@ -232,19 +267,19 @@ def make_inputs(message: object = "", fields: Mapping[str, Any] | None = None) -
     Raises InvalidInput for a wrong value, UnknownName for a field that is none.
     """
     values = dict(fields or {})
-    for spelling in ("max_completion_tokens", "max_output_tokens"):
-        if spelling in values:
-            if "max_tokens" in values:
-                raise InvalidInput("Max Tokens is given twice.", place=spelling, hint="Give it once, as max_tokens.")
-            values["max_tokens"] = values.pop(spelling)
-    values["history"] = _history(values.get("history"), values.pop("assistant", None))
+    for spelling in sorted(values.keys() & _SPELLINGS):
+        if "max_tokens" in values:
+            raise InvalidInput("Max Tokens is given twice.", place=spelling, hint="Give it once, as max_tokens.")
+        values["max_tokens"] = values.pop(spelling)
+    assistant = values.pop("assistant", None)
+    if "history" in values:
+        values["history"] = _history(values["history"], assistant)
     if "message" in values:
         message = values.pop("message")
     values["message"] = message if isinstance(message, (str, Message)) else message_from(message)
-    known = MakeChatCompletion.__struct_fields__
-    for name in values:
-        if name not in known:
-            raise unknown("input", name, known, place=name)
+    if not values.keys() <= _KNOWN:
+        name = next(name for name in values if name not in _KNOWN)
+        raise unknown("input", name, _NAMES, place=name)
     if isinstance(values.get("stop"), list):
         values["stop"] = tuple(values["stop"])
     if "connection" not in values:

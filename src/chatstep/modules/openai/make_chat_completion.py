@@ -14,7 +14,7 @@ from typing import Any, Self
 from msgspec.structs import replace
 
 from chatstep.errors import AnswerCut, AnswerUnreadable, ChatstepError, Unreachable
-from chatstep.modules.openai.answer import Answer, Thoughts, conclude, read_completion, read_stream, usage_from
+from chatstep.modules.openai.answer import OPENING, Answer, Thoughts, conclude, read_completion, read_stream, usage_from
 from chatstep.modules.openai.call import Call
 from chatstep.modules.openai.inputs import Completion, MakeChatCompletion
 from chatstep.modules.openai.stream import StreamReader
@@ -177,8 +177,7 @@ def _in_the_middle(error: ChatstepError, partial: str, reader: StreamReader) -> 
 
 
 def _without_thoughts(answer: Answer) -> Answer:
-    thoughts = Thoughts()
-    text = thoughts.feed(answer.text) + thoughts.finish()
-    if text == answer.text:
+    if OPENING not in answer.text:
         return answer
-    return replace(answer, text=text)
+    thoughts = Thoughts()
+    return replace(answer, text=thoughts.feed(answer.text) + thoughts.finish())

@@ -78,13 +78,15 @@ def cost(usage: Usage, model: str, *, base_url: str, when: datetime | None = Non
     usage that says nothing (no tokens) or nonsense (negative). ``when`` is the time of the request, default now;
     without a zone it is UTC.
     """
+    tariff = _tariff(model, base_url)
+    if tariff is None:
+        return None
     prompt, completion = usage.prompt, usage.completion
     cached, written, reasoning = usage.cached, usage.cache_write, usage.reasoning
     if prompt < 0 or completion < 0 or cached < 0 or written < 0 or reasoning < 0 or not prompt + completion:
         return None
-    tariff = _tariff(model, base_url)
-    rates = tariff and tariff.rates(prompt, when)
-    if not rates:
+    rates = tariff.rates(prompt, when)
+    if rates is None:
         return None
     if cached + written > prompt or reasoning > completion:
         # A server that counts more in the parts than in the whole is believed for the whole.

@@ -180,13 +180,17 @@ def _instructions(given: str, system: Sequence[Message]) -> str:
 
 
 def _budget(wanted: Wanted, facts: ModelFacts, dialect: Dialect, fixed: int) -> Budget:
-    windows = [window for window in (facts.window, dialect.window) if window is not None]
-    totals = [window - wanted.reply_tokens for window in windows]
+    limits = []
+    if facts.window is not None:
+        limits.append(facts.window - wanted.reply_tokens)
+    if dialect.window is not None:
+        limits.append(dialect.window - wanted.reply_tokens)
     if facts.max_input is not None:
-        totals.append(facts.max_input)
-    if not totals:
+        limits.append(facts.max_input)
+    if not limits:
         return Budget(None, wanted.history_tokens)
-    total = min(totals) - (MARGIN if facts.exact else max(min(totals) // 8, MARGIN))
+    least = min(limits)
+    total = least - (MARGIN if facts.exact else max(least // 8, MARGIN))
     if fixed > total:
         raise DoesNotFit(
             f"Instructions and message take {fixed:,} tokens; {max(total, 0):,} fit beside a reply of "

@@ -5,6 +5,7 @@ Pure: no network, no clock, no store. What a model or server is known not to tak
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
@@ -20,6 +21,8 @@ from chatstep.modules.openai.wire import encode
 __all__ = ["Draft", "draft"]
 
 _OPTIONS = ("temperature", "top_p", "stop", "seed", "response_format")
+_NO_OPTIONS = (None,) * len(_OPTIONS)
+_options = attrgetter(*_OPTIONS)
 
 
 class Draft(Struct):
@@ -96,11 +99,10 @@ def _add_options(
         effort = None
     if effort is not None:
         body["reasoning_effort"] = effort
-    given = {name: value for name in _OPTIONS if (value := getattr(inputs, name)) is not None}
-    if inputs.extra:
-        given.update(inputs.extra)
-    if not given:
+    options = _options(inputs)
+    if options == _NO_OPTIONS and not inputs.extra:
         return
+    given = {**dict(zip(_OPTIONS, options, strict=True)), **(inputs.extra or {})}
     fixed_sampling = facts.sampling == "never" or (facts.sampling == "without_effort" and effort != "none")
     for name, value in given.items():
         if value is None:

@@ -152,7 +152,7 @@ class ByteCounter(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         """The size, not kept."""
-        return len(clean_text(text).encode())
+        return len(text) if text.isascii() else len(clean_text(text).encode())
 
 
 def is_loaded(encoding: Encoding) -> bool:

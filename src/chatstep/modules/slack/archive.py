@@ -73,6 +73,7 @@ class Archive:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.users: dict[str, User] = {}
+        self._names: dict[str, str | None] = {}
         self.user_of_bot: dict[str, str] = {}
         self.channel_names: dict[str, str] = {}
         self.notes: list[str] = []
@@ -86,8 +87,7 @@ class Archive:
 
     def shown(self, user: str) -> str | None:
         """The name of a user, or None."""
-        known = self.users.get(user)
-        return known.shown() or None if known else None
+        return self._names.get(user)
 
     def rows(self, name: str) -> list[Raw]:
         """The rows of a file, each to be read for itself."""
@@ -108,6 +108,7 @@ class Archive:
                 unreadable += 1
                 continue
             self.users[user.id] = user
+            self._names[user.id] = user.shown() or None
             if user.profile.bot_id:
                 self.user_of_bot[user.profile.bot_id] = user.id
         if unreadable:

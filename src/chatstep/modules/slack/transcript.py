@@ -7,7 +7,6 @@ their words are in blocks and attachments.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import DecodeError, Raw, Struct, ValidationError
@@ -17,7 +16,7 @@ from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message
 from chatstep.modules.slack.archive import Archive, User, recognise
 from chatstep.modules.slack.text import plain_text, words_of_attachments, words_of_blocks
-from chatstep.reading import Reading, choose
+from chatstep.reading import Reading, choose, utc_second
 from chatstep.transcript import Source, Transcript
 
 __all__ = ["read", "recognise"]
@@ -26,7 +25,7 @@ _SAID = frozenset(
     ("", "bot_message", "me_message", "thread_broadcast", "reply_broadcast", "file_share", "slackbot_response")
 )
 _PLAIN_SUBTYPE = re.compile(r"[a-z_]{1,60}")
-_TS = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?")
+_TS = re.compile(r"(\d{1,12})(?:\.\d{1,6})?")
 
 
 class _Media(Struct):
@@ -96,28 +95,30 @@ class _Slack(Reading):
                 self._read_row(row, place)
 
     def _read_row(self, row: _Row, place: str) -> None:
-        example = f"{place} message {row.ts}"
         subtype = row.subtype or ""
         if subtype == "tombstone":
-            self.leave("deleted", example)
+            self._leave("deleted", row, place)
         elif row.hidden:
-            self.leave("hidden", example)
+            self._leave("hidden", row, place)
         elif row.type != "message" or subtype not in _SAID:
             kind = subtype or row.type
-            self.leave(f"system ({kind if _PLAIN_SUBTYPE.fullmatch(kind) else 'other'})", example)
+            self._leave(f"system ({kind if _PLAIN_SUBTYPE.fullmatch(kind) else 'other'})", row, place)
         elif row.ts in self._seen:
-            self.leave("the same message again", example)
+            self._leave("the same message again", row, place)
         else:
             self._seen.add(row.ts)
-            self._read_message(row, example)
+            self._read_message(row, place)
 
-    def _read_message(self, row: _Row, example: str) -> None:
+    def _leave(self, reason: str, row: _Row, place: str) -> None:
+        self.leave(reason, f"{place} message {row.ts}" if self.is_new(reason) else None)
+
+    def _read_message(self, row: _Row, place: str) -> None:
         time, when = _time_of(row.ts)
         author = self._author_of(row, when)
         text, links = plain_text(_text_of(row), self._archive.shown, self._archive.channel_names)
-        files = tuple(_attachment(file) for file in row.files or () if file is not None)
-        if not text.strip():
-            self.leave("attachment without text" if files else "empty", example)
+        files = tuple([_attachment(file) for file in row.files if file is not None]) if row.files else ()
+        if not text or text.isspace():
+            self._leave("attachment without text" if files else "empty", row, place)
             return
         answered = row.thread_ts if row.thread_ts != row.ts else None
         self.add(
@@ -138,7 +139,7 @@ class _Slack(Reading):
         known = self._archive.users.get(id or "")
         bot = bool(row.bot_id) or row.subtype == "bot_message" or (known is not None and known.is_bot)
         if known is not None:
-            return self.author((id, ""), known.shown(), when, id, bot)
+            return self.author((id, ""), self._archive.shown(known.id) or "", when, id, bot)
         profile = row.user_profile.shown() if row.user_profile else ""
         name = profile or row.username or (row.bot_profile.name if row.bot_profile else None) or ""
         # One integration may post under many names, which are then different speakers.
@@ -149,12 +150,9 @@ def _time_of(ts: str) -> tuple[str | None, float | None]:
     found = _TS.fullmatch(ts)
     if found is None:
         return None, None
-    try:
-        time = datetime.fromtimestamp(int(found[1]), UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return None, None
     # What stands after the point is a number in sequence, not a part of a second.
-    return time, int(found[1]) + int((found[2] or "0").ljust(6, "0")) / 1e6
+    time = utc_second(int(found[1]))
+    return time, None if time is None else float(ts)
 
 
 def _text_of(row: _Row) -> str:

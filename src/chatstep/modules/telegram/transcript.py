@@ -7,7 +7,6 @@ no bots, except that the other side of a chat with a bot is one.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import DecodeError, Raw, Struct, ValidationError
@@ -15,7 +14,7 @@ from msgspec.json import Decoder
 
 from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message
-from chatstep.reading import Chat, Reading, choose, decode, read_utf8, seconds_of
+from chatstep.reading import Chat, Reading, choose, decode, read_utf8, seconds_of, utc_second
 from chatstep.sketch import head_as_utf8, may_have, sketch
 from chatstep.transcript import Source, Transcript
 
@@ -189,17 +188,16 @@ class _Telegram(Reading):
             self.notes.append("The file gives local times without a zone.")
 
     def _read_row(self, row: _Row, raw: Raw) -> None:
-        example = f"message {row.id}"
         if row.type != "message":
             action = row.action or ""
             named = action if _PLAIN_ACTION.fullmatch(action) else "other"
-            self.leave(f"system ({named})" if row.type == "service" else "unsupported", example)
+            self._leave(f"system ({named})" if row.type == "service" else "unsupported", row)
             return
         text = _text_of(row, raw)
         time, when = self._time_of(row)
         author = self._author_of(row, when)
-        if not text.strip():
-            self.leave(_without_text(row), example)
+        if not text or text.isspace():
+            self._leave(_without_text(row), row)
             return
         answered = row.reply_to_message_id if row.reply_to_peer_id is None else None
         self.add(
@@ -215,13 +213,18 @@ class _Telegram(Reading):
             when,
         )
 
+    def _leave(self, reason: str, row: _Row) -> None:
+        self.leave(reason, f"message {row.id}" if self.is_new(reason) else None)
+
     def _time_of(self, row: _Row) -> tuple[str | None, float | None]:
         if row.date_unixtime is not None:
             try:
                 when = int(row.date_unixtime)
-                return datetime.fromtimestamp(when, UTC).isoformat(), when
-            except (ValueError, OverflowError, OSError):
+            except ValueError:
                 pass
+            else:
+                if time := utc_second(when):
+                    return time, when
         when_local = seconds_of(row.date) if row.date else None
         if when_local is None:
             return None, None

@@ -22,19 +22,20 @@ __all__ = ["ANY", "Order", "Variant", "date_of", "day_order", "detect", "minutes
 Order = Literal["dmy", "mdy", "ymd"]
 
 _S = "[ \\t\u00a0\u2009\u202f]"
-_DIR = "[\u200e\u200f\u202a-\u202e]*"
+_DIR = "[\u200e\u200f\u202a-\u202e]*+"
 _WORD = "[^\\W\\d_][^\\d\\[\\]:\\n]{0,14}?"
-_AUTHOR = r"(?:([^:\n]+(?::(?! |\n|\Z)[^:\n]*)*):(?: |(?=\n)|\Z))?"
+_AUTHOR = r"(?:([^:\n]++(?::(?! |\n|\Z)[^:\n]*+)*+):(?: |(?=\n)|\Z))?"
 
 
 def _head(separator: str, seconds: str, before: str, after: str) -> str:
-    """A date, and a time with the words beside it, such as `klo`, `p. m.` or `午後`; five groups."""
+    """A date, and a time with the words beside it, such as `klo`, `p. m.` or `午後`; four groups."""
     joint = f"{_DIR}{separator}{_S}?{_DIR}"
     day = rf"{_DIR}(\d{{1,4}}{joint}\d{{1,2}}{joint}\d{{1,4}})\.?{_DIR}"
-    clock = rf"({before}){_DIR}(\d{{1,2}}[:.]\d{{2}}){seconds}{_DIR}({after})"
-    return rf"{day}[,،、]?{_S}*{clock}{_S}?"
+    clock = rf"({before}{_DIR}\d{{1,2}}[:.]\d{{2}}){seconds}{_DIR}({after})"
+    return rf"{day}[,،、]?{_S}*+{clock}{_S}?"
 
 
+_CLOCK = re.compile(r"(\D*)(\d{1,2})[:.](\d{2})(.*)", re.DOTALL)
 _SECONDS, _NO_SECONDS = r"[:.](\d{2})", "()"
 _BEFORE, _AFTER = f"{_WORD}{_S}?", f"{_S}?{_WORD}"
 _LOOSE_HEAD = _head("[./-]", f"(?:{_SECONDS})?", f"(?:{_BEFORE})?", f"(?:{_AFTER})?")
@@ -48,7 +49,7 @@ class Variant(Struct, frozen=True):
     """How the heads of one file look.
 
     ``header`` begins with the line feed before a head, which is found sooner than the begin of a line. Its groups:
-    date, words before the time, hour and minute, second, words after, author (None when there is none).
+    date, hour and minute with the words before them, second, words after, author (None when there is none).
     """
 
     frame: str
@@ -60,9 +61,9 @@ def detect(beginning: str) -> Variant | None:
     shapes: Counter[tuple[str, str, bool, bool, bool]] = Counter()
     for frame, loose in _LOOSE.items():
         for found in loose.finditer(beginning):
-            day, before, _, second, after = found.groups()
+            day, clock, second, after = found.groups()
             separator = next(sign for sign in day if sign in "./-")
-            shapes[frame, separator, second is not None, before != "", after != ""] += 1
+            shapes[frame, separator, second is not None, _words_before(clock) != "", after != ""] += 1
     if not shapes:
         return None
     (frame, sign, seconds, words_before, words_after), _ = shapes.most_common(1)[0]
@@ -85,10 +86,17 @@ def _letters(text: str) -> str:
 _BEFORE_NOON, _AFTER_NOON = frozenset(map(_letters, BEFORE_NOON)), frozenset(map(_letters, AFTER_NOON))
 
 
-def minutes_of(before: str, clock: str, after: str) -> int | None:
-    """The minutes since midnight of a head's hour and minute and the words beside them; None when it is no time."""
-    hour, minute = int(clock[:-3]), int(clock[-2:])
-    words = {_letters(before), _letters(after)}
+def _words_before(clock: str) -> str:
+    found = _CLOCK.match(clock)
+    return found[1].translate(MARKS) if found else ""
+
+
+def minutes_of(clock: str) -> int | None:
+    """The minutes since midnight of a head's hour and minute with the words around; None when it is no time."""
+    found = _CLOCK.match(clock)
+    if found is None:
+        return None
+    hour, minute, words = int(found[2]), int(found[3]), {_letters(found[1]), _letters(found[4])}
     if not words.isdisjoint(_AFTER_NOON) and hour < 12 and not ("中午" in words and hour == 11):
         hour += 12
     elif not words.isdisjoint(_BEFORE_NOON) and hour == 12:

@@ -25,7 +25,7 @@ from chatstep.modules.whatsapp.words import (
     fold,
 )
 
-__all__ = ["Said", "author_name", "is_plain", "is_rename", "said"]
+__all__ = ["Said", "are_plain", "author_name", "is_plain", "is_rename", "said"]
 
 Said = tuple[str, tuple[Attachment, ...], bool, str | None]
 """Text, attachments, whether it was edited, and why the row is to be left out (None when it is a message)."""
@@ -38,8 +38,6 @@ _OWN_FILE = re.compile(r"(?:IMG|VID|AUD|PTT|STK|DOC)-\d{8}-WA\d+\.\w+")
 _OMITTED = re.compile(r"\A\u200e?<([^<>\n]{3,60})>(?:\n|\Z)")
 _DOCUMENT = re.compile(r"\A(\S[^\n]{0,250}\.\w{1,8}) •[^\n]*\Z")
 _QUOTE = re.compile("[\"“”„«»「'׳״]")
-_BLANK = frozenset(char for char in map(chr, range(0x3001)) if char.isspace()) | {""}
-_STARTS = {start[:8] for start in SYSTEM_STARTS}
 _IMAGES = ("jpg", "jpeg", "png", "heic", "gif")
 _KINDS = dict.fromkeys(_IMAGES, "image") | {
     **dict.fromkeys(("mp4", "mov", "3gp"), "video"),
@@ -52,6 +50,7 @@ _KINDS = dict.fromkeys(_IMAGES, "image") | {
 _REASONS = {"deleted": DELETED, "call": CALLS, "not delivered": WAITING, "poll": POLLS}
 _WHOLE = {line + stop: reason for reason, lines in _REASONS.items() for line in lines for stop in ("", ".", "。")}
 _FOLDED = {fold(line): reason for reason, lines in _REASONS.items() for line in lines}
+_STARTS = frozenset(line[:4] for line in (*_WHOLE, *SYSTEM_STARTS))
 
 
 def author_name(written: str) -> str:
@@ -66,17 +65,15 @@ def is_rename(author: str) -> bool:
     return any(phrase in author for phrase in RENAMES)
 
 
-def is_plain(body: str) -> bool:
-    """Whether a row is surely somebody's text and nothing else: the cheap first look, which most rows pass."""
-    return not (
-        body[:1] in _BLANK
-        or "\n" in body
-        or "<" in body
-        or _LRM in body
-        or body[-1] == ")"
-        or body[:8] in _STARTS
-        or body in _WHOLE
-    )
+def is_plain(line: str) -> bool:
+    """Whether a row of one line is surely somebody's text and nothing else: the cheap first look, which most pass."""
+    return not (line[:4] in _STARTS or "<" in line or _LRM in line or line[-1:] == ")" or not line or line.isspace())
+
+
+def are_plain(body: str) -> bool:
+    """The same of a row of several lines."""
+    first, _, others = body.partition("\n")
+    return is_plain(first) and "<" not in others and _LRM not in others
 
 
 def _own_words(body: str) -> str | None:
@@ -84,7 +81,7 @@ def _own_words(body: str) -> str | None:
     reason = _WHOLE.get(body)
     if reason is not None:
         return reason
-    if body[:8] in _STARTS and body.startswith(SYSTEM_STARTS):
+    if body.startswith(SYSTEM_STARTS):
         return "system"
     if "\n" in body and _WHOLE.get(body.partition("\n")[0].strip()) == "poll":
         return "poll"

@@ -1,36 +1,38 @@
 """Reads the text that WhatsApp's "Export chat" writes: alone, in a folder, or in the zip that iOS hands out.
 
-The text is read in blocks, so that a chat of any length needs little more than its own messages. Rows are kept with
-their dates as written until the whole file has told whether days or months come first.
+Rows are kept with the numbers of their days until the whole file has told whether days or months come first. All that
+repeats, such as days, minutes and authors, is understood once and then looked up.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
-from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import compress, groupby
+from math import nan
+from operator import add
+from typing import Any, TypeVar
 
 from msgspec.structs import force_setattr
 
 from chatstep.errors import UnreadableFile
 from chatstep.message import Author, Message
+from chatstep.modules.whatsapp.blocks import blocks
 from chatstep.modules.whatsapp.headers import ANY, Order, Variant, date_of, day_order, detect, minutes_of
-from chatstep.modules.whatsapp.rows import author_name, is_plain, is_rename, said
-from chatstep.reading import WIDE_MARKS, Chat, Reading, as_utf8, choose, not_utf8
+from chatstep.modules.whatsapp.rows import are_plain, author_name, is_plain, is_rename, said
+from chatstep.reading import Chat, Reading, choose, clock_of
 from chatstep.sketch import head_as_utf8
 from chatstep.transcript import Source, Transcript
 
 __all__ = ["read", "recognise"]
 
-_BLOCK = 1 << 16
 _HEAD_LINES = 50
 _TITLE = re.compile(r".*?whatsapp.*?[ -](?:with|mit|con|com|avec|met|с|із|z|ile|dengan|med|-) (.+)", re.IGNORECASE)
-
-_NO_TIME = -1
-
-Head = tuple[str, str, str, str, str, str | None]
-"""What stands in a head, see `Variant`; the author is None in rows of WhatsApp's own."""
+_MAYBE_HEAD = re.compile(r"\n[^\w\n]{0,4}\d")
+_COLUMNS = 6  # the groups of a header, and the body behind it
+_NO_TIME = -100_000  # below zero also with a second added
 
 
 def recognise(source: Source) -> bool:
@@ -60,7 +62,7 @@ def read(source: Source, channel: str | None) -> Transcript:
     at = choose(chats, channel, source.place())
     name, variant = found[at]
     reading = _WhatsApp(variant, source.place(name))
-    reading.read_text(_blocks(source, name, reading.notes))
+    reading.read_text(blocks(source, name, reading.notes))
     reading.settle()
     return reading.finish("whatsapp", source.place(name), chats, chats[at].name)
 
@@ -73,43 +75,42 @@ def _title(name: str, source: Source) -> str:
     return found[1] if found else stem
 
 
-class _Day:
-    """A date as it was written, which all rows of that day share; what it means is known at the end."""
+K = TypeVar("K")
+V = TypeVar("V")
 
-    __slots__ = ("iso", "last", "seconds", "written")
 
-    def __init__(self, written: str) -> None:
-        self.written = written
-        self.iso: str | None = None
-        self.seconds = 0
-        self.last: tuple[int, str | None, float | None] = (_NO_TIME, None, None)
+class _Once(dict[K, V]):
+    """What the values of a column mean, each understood when it is first met."""
 
-    def settle(self, order: Order) -> None:
-        """Learn what the date means."""
-        day = date_of(self.written, order)
-        if day is not None:
-            self.iso, self.seconds = day.isoformat(), day.toordinal() * 86_400
+    def __init__(self, understand: Callable[[K], V]) -> None:
+        self._understand = understand
 
-    def at(self, second: int, exact: bool) -> tuple[int, str | None, float | None]:
-        """A second of this day, its ISO 8601 time, to the minute unless exact, and its seconds for sorting."""
-        if second != self.last[0] and self.iso is not None:
-            clock = f"T{second // 3600:02}:{second // 60 % 60:02}" + (f":{second % 60:02}" if exact else "")
-            self.last = (second, self.iso + clock, self.seconds + second)
-        return self.last if second != _NO_TIME else (_NO_TIME, None, None)
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._understand(key)
+        return value
+
+
+def _second_of_clock(clock: str) -> int:
+    minutes = minutes_of(clock)
+    return _NO_TIME if minutes is None else minutes * 60
+
+
+def _second(written: str) -> int:
+    second = int(written or 0)
+    return second if second < 60 else _NO_TIME
 
 
 class _WhatsApp(Reading):
-    """One chat: `read_text` takes its rows, `settle` turns them into messages."""
+    """One chat: `read_text` takes its rows, `settle` gives the messages their times."""
 
     def __init__(self, variant: Variant, place: str) -> None:
         super().__init__()
         self._header, self._ios, self._place = variant.header, variant.frame == "ios", place
-        self._by_name: dict[str | None, Author | None] = {None: None}
-        self._days: list[_Day] = []
-        self._day_numbers: dict[str, int] = {}
-        self._run_of_days: list[str] = [""]
-        self._minutes: dict[str, int | None] = {}
-        self._exact = False
+        self._by_name: _Once[str | None, Author | None] = _Once(self._author_named)
+        self._run_of_days: list[str] = []
+        self._days: _Once[str, int] = _Once(lambda _: len(self._days))
+        self._minutes = _Once(_second_of_clock)
+        self._seconds = _Once(_second)
         # Per message its day and second of the day: messages get their times when the meaning of dates is known.
         self._day_of, self._second_of = array("I"), array("i")
         self._line = 1
@@ -117,145 +118,124 @@ class _WhatsApp(Reading):
 
     def read_text(self, blocks: Iterator[str]) -> None:
         """Take all rows of the text; a row may reach over the borders of blocks."""
-        head: Head | None = None
+        head: list[str] = []
         pieces: list[str] = []
-        head_line = 1
         for block in blocks:
-            at = start = 0
-            for found in self._header.finditer(block):
-                end = found.start()
-                if at:
-                    self._take(head, block[at:end], (block, start))
-                else:
-                    pieces.append(block[:end])
-                    self._take(head, "".join(pieces), head_line)
-                    pieces.clear()
-                head, start, at = found.groups(), end, found.end()  # type: ignore[assignment]
-            if at:
-                head_line = self._line_of((block, start))
-            pieces.append(block[at:])
-            self._line += block.count("\n")
-        self._take(head, "".join(pieces).rstrip("\n"), head_line)
-
-    def _take(self, head: Head | None, body: str, where: int | tuple[str, int]) -> None:
-        if head is None:
-            if body.strip():
-                self._leave("text before the first message", where)
-            return
-        written_day, before, clock, second, after, name = head
-        if written_day != self._run_of_days[-1]:
-            self._run_of_days.append(written_day)
-            if written_day not in self._day_numbers:
-                self._day_numbers[written_day] = len(self._days)
-                self._days.append(_Day(written_day))
-        try:
-            author = self._by_name[name]
-        except KeyError:
-            author = self._author_named(name or "")
-        if author is None:
-            self._leave("system", where)
-            return
-        if is_plain(body):
-            message = Message(author, body)
+            parts = self._header.split(block)
+            pieces.append(parts[0])
+            if len(parts) == 1:
+                continue
+            parts[0] = "".join(pieces)
+            if head:
+                self._take(head + parts[:-_COLUMNS])
+            else:
+                self._take_preface(parts[0])
+                self._take(parts[1:-_COLUMNS])
+            head, pieces = parts[-_COLUMNS:-1], parts[-1:]
+        last = "".join(pieces).rstrip("\n")
+        if head:
+            self._take([*head, last])
         else:
-            if "\n" in body:
-                self._other_heads += sum(1 for _ in ANY.finditer(body))
-            text, attachments, edited, reason = said(body, self._ios)
-            if reason is not None:
-                self._leave(reason, where)
-                return
-            message = Message(author, text, attachments=attachments, edited=edited)
-        self.messages.append(message)
-        self._day_of.append(self._day_numbers[written_day])
-        self._second_of.append(self._second(before, clock, second, after))
+            self._take_preface(last)
 
-    def _second(self, before: str, clock: str, second: str, after: str) -> int:
-        """The second of the day that a head names, or _NO_TIME."""
-        words = f"{before}{clock}{after}" if before or after else clock
-        try:
-            minutes = self._minutes[words]
-        except KeyError:
-            minutes = self._minutes[words] = minutes_of(before, clock, after)
-        if not second:
-            return _NO_TIME if minutes is None else minutes * 60
-        self._exact = True
-        return _NO_TIME if minutes is None or int(second) > 59 else minutes * 60 + int(second)
+    def _take_preface(self, text: str) -> None:
+        if text.strip():
+            self._leave("text before the first message", 1)
+        self._line += text.count("\n")
 
-    def _author_named(self, written: str) -> Author | None:
+    def _take(self, rows: list[Any]) -> None:
+        """Take whole rows that follow each other, six values each."""
+        days, clocks, seconds, afters, names, bodies = (rows[column::_COLUMNS] for column in range(_COLUMNS))
+        by_name = self._by_name
+        made: list[Message | None] = []
+        for name, body in zip(names, bodies, strict=True):
+            author = by_name[name]
+            if author is not None and "\n" not in body and is_plain(body):
+                made.append(Message(author, body))
+            else:
+                made.append(self._unusual(author, body, len(made)))
+        self._line += len(made)
+        self.messages.extend(filter(None, made))
+        self._day_of.extend(compress(self._numbers_of(days), made))
+        self._second_of.extend(compress(self._seconds_of(clocks, seconds, afters), made))
+
+    def _unusual(self, author: Author | None, body: str, at: int) -> Message | None:
+        """The message of a row with several lines or something of the app's own; None where it is left out."""
+        line = self._line + at
+        self._line += body.count("\n")  # of the row itself; those before it are in already
+        if author is None:
+            self._leave("system", line)
+            return None
+        if _MAYBE_HEAD.search(body):
+            self._other_heads += sum(1 for _ in ANY.finditer(body))
+        if are_plain(body):
+            return Message(author, body)
+        text, attachments, edited, reason = said(body, self._ios)
+        if reason is None:
+            return Message(author, text, attachments=attachments, edited=edited)
+        self._leave(reason, line)
+        return None
+
+    def _leave(self, reason: str, line: int) -> None:
+        self.leave(reason, f"{self._place} line {line}" if self.is_new(reason) else None)
+
+    def _author_named(self, written: str | None) -> Author | None:
+        """The author of a name as it is written; None in rows of the app's own, which may hold a colon, too."""
+        if written is None:
+            return None
         name = author_name(written)
-        author = None if not name or is_rename(written) else self.author(name, name, None, None, None)
-        self._by_name[written] = author
-        return author
+        return self.author(name, name, None, None, None) if name and not is_rename(written) else None
 
-    def _leave(self, reason: str, where: int | tuple[str, int]) -> None:
-        self.leave(reason, f"{self._place} line {self._line_of(where)}" if self.is_new(reason) else None)
+    def _numbers_of(self, days: list[str]) -> list[int]:
+        """The number of the day of each row."""
+        run = [day for day, _ in groupby(days)]
+        self._run_of_days += run[1:] if run[:1] == self._run_of_days[-1:] else run
+        return [self._days[day] for day in days]
 
-    def _line_of(self, where: int | tuple[str, int]) -> int:
-        return where if isinstance(where, int) else self._line + where[0].count("\n", 0, where[1])
+    def _seconds_of(self, clocks: list[str], seconds: list[str], afters: list[str]) -> list[int]:
+        """The second of the day of each row; below zero where there is no such time."""
+        words = list(map(add, clocks, afters)) if any(afters) else clocks
+        minutes = [self._minutes[clock] for clock in words]
+        if not any(seconds):
+            return minutes
+        return [minute + self._seconds[second] for minute, second in zip(minutes, seconds, strict=True)]
 
     def settle(self) -> None:
-        """Turn the rows into messages, now that all dates are known."""
-        order, note = day_order(self._run_of_days[1:])
-        for day in self._days:
-            day.settle(order)
+        """Give the messages their times, now that all dates are known."""
+        order, note = day_order(self._run_of_days)
         self.notes.append("Times are the phone's own, without a zone.")
         if note is not None:
             self.notes.append(note)
         if self._other_heads:
             heads = f"{self._other_heads:,}"
             self.notes.append(f"Lines that look like heads of another shape: {heads}; they were taken as text.")
-        days, exact = self._days, self._exact
+        days = [_Day.of(written, order) for written in self._days]
+        exact = any(self._seconds)
+        whens = array("d")
         for message, number, second in zip(self.messages, self._day_of, self._second_of, strict=True):
-            _, time, when = days[number].at(second, exact)
-            force_setattr(message, "time", time)
-            self.date(when)
+            day = days[number]
+            if day is None or second < 0:
+                whens.append(nan)
+                continue
+            whens.append(day.start + second)
+            if second != day.second:  # else both share one text
+                day.second = second
+                day.time = f"{day.iso}T{clock_of(second, exact=exact)}"
+            force_setattr(message, "time", day.time)
+        self.date_all(whens)
 
 
-def _blocks(source: Source, name: str, notes: list[str]) -> Iterator[str]:
-    """The text in blocks of whole lines, each with a line feed before it and none behind it.
+class _Day:
+    """What a date means: its ISO 8601 form, its begin in seconds, and the last time that was made of it."""
 
-    A character that is cut at the very end is dropped.
-    """
-    place, at = source.place(name), 0
-    parts: list[bytes] = []
-    for block in _as_utf8(source, name, notes):
-        cut = block.rfind(b"\n")
-        if cut < 0:
-            parts.append(block)
-            continue
-        lines = b"".join((*parts, block[:cut]))
-        yield _text(lines, at, place)
-        at += len(lines) + 1
-        parts = [block[cut + 1 :]]
-    last = b"".join(parts)
-    try:
-        last.decode()
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":
-            notes.append("The file ends in the middle of a character.")
-            last = last[: error.start]
-    yield _text(last, at, place)
+    __slots__ = ("iso", "second", "start", "time")
 
+    def __init__(self, day: date) -> None:
+        self.iso, self.start = day.isoformat(), day.toordinal() * 86_400
+        self.second, self.time = _NO_TIME, ""
 
-def _as_utf8(source: Source, name: str, notes: list[str]) -> Iterator[bytes]:
-    blocks = source.blocks(name, _BLOCK)
-    first = next(blocks, b"")
-    if first.startswith(WIDE_MARKS):
-        first, more = as_utf8(first + b"".join(blocks), source.place(name))
-        notes += more
-    yield first.removeprefix(BOM_UTF8)
-    yield from blocks
-
-
-def _text(data: bytes, at: int, place: str) -> str:
-    # Changed before it is decoded, since one emoji makes each character of a text take four bytes.
-    plain = b"\n" + (data.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in data else data)
-    try:
-        return plain.decode()
-    except UnicodeDecodeError as error:
-        wrong = error
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        wrong = error  # with its place in the file, where line ends may be longer
-    raise not_utf8(wrong, at, place) from None
+    @classmethod
+    def of(cls, written: str, order: Order) -> _Day | None:
+        """The day of a date as it is written; None when there is no such day."""
+        day = date_of(written, order)
+        return None if day is None else cls(day)
