@@ -26,6 +26,7 @@ def test_a_conversation_is_kept_and_goes_on(chatstep: Commands, serve: Serve) ->
     assert result.stdout == "First\nSecond\n"
     assert chatstep("chat", "--continue", input="Three").stdout == "Third\n"
     assert [message["content"] for message in provider.requests[-1].body["messages"]] == [
+        "Be brief.",
         "One",
         "First",
         "Two",
@@ -33,6 +34,7 @@ def test_a_conversation_is_kept_and_goes_on(chatstep: Commands, serve: Serve) ->
         "Three",
     ]
     assert kept(chatstep) == [
+        ("system", "Be brief."),
         ("You", "One"),
         ("assistant", "First"),
         ("You", "Two"),
@@ -41,8 +43,23 @@ def test_a_conversation_is_kept_and_goes_on(chatstep: Commands, serve: Serve) ->
         ("assistant", "Third"),
     ]
     (listed,) = chatstep.json("chat", "--list")
-    assert (listed["id"], listed["title"], listed["messages"]) == ("talk", "One", 6)
+    assert (listed["id"], listed["title"], listed["messages"]) == ("talk", "One", 7)
     assert "talk" in chatstep("chat", "--list").stdout
+
+
+def test_instructions_are_kept_and_others_hold_for_a_sitting(chatstep: Commands, serve: Serve) -> None:
+    """They are sent once each time, also from the beginning of a conversation that is not read whole."""
+    provider = serve("- reply: Aye.\n")
+    chatstep("chat", "--conversation", "talk", "-s", "Be a pirate.", input="One\n")
+    chatstep("chat", "--continue", "-s", "Be a monk.", input="Two\n")
+    with Store.open(chatstep.folder / "home") as store:
+        for at in range(2000):
+            store.conversations.append("talk", Message("You" if at % 2 else "assistant", f"line {at}"))
+    chatstep("chat", "--continue", "-o", "history_tokens", "100", input="Three\n")
+    said = [[each["content"] for each in request.body["messages"]] for request in provider.requests]
+    assert said[:2] == [["Be a pirate.", "One"], ["Be a monk.", "One", "Aye.", "Two"]]
+    assert (said[2][0], said[2][-1]) == ("Be a pirate.", "Three")
+    assert {sum(each["role"] == "system" for each in request.body["messages"]) for request in provider.requests} == {1}
 
 
 def test_a_failed_turn_loses_nothing(chatstep: Commands, serve: Serve) -> None:

@@ -150,6 +150,10 @@ def test_a_chat_at_a_terminal(chatstep: Commands, slow: Rehearsal) -> None:
         person.type("\x04")
         person.expect("Kept. Go on with: chatstep chat --conversation talk")
         assert person.wait() == 0
+    with terminal(chatstep, "chat", "--continue") as person:
+        person.expect(r"  You: first second\r\n  assistant: Sure\.\r\n› ")
+        person.type("\x04")
+        assert person.wait() == 0
     said = [request.body["messages"] for request in slow.requests]
     assert [message["content"] for message in said[-1]] == ["a long one", "Sure.", "first \nsecond"]
 

@@ -14,7 +14,7 @@ import click
 from chatstep.cli.completing import conversation_ids
 from chatstep.cli.lines import Lines
 from chatstep.cli.options import Asked, completion_options, fields_of, json_option
-from chatstep.cli.screen import note
+from chatstep.cli.screen import clipped, note
 from chatstep.cli.session import open_app
 from chatstep.errors import InvalidInput
 
@@ -45,7 +45,8 @@ def chat(
     """Hold a conversation that is kept.
 
     Type a message and Enter; end a line with \\ to go on in the next one. Ctrl-C stops a reply, Ctrl-D leaves, /help
-    says more. When stdin is a pipe, each line is a message.
+    says more. When stdin is a pipe, each line is a message. The instructions of its beginning are kept with it; others
+    hold until you leave.
     """
     if listing:
         from chatstep.cli.conversations import list_conversations
@@ -89,6 +90,8 @@ def _hold(runner: asyncio.Runner, app: App, fields: dict[str, Any], who: tuple[C
     lines = Lines(turns.said_before())
     if lines.interactive:
         note(f"Conversation {conversation.id}. /help says what else you can type; Ctrl-D leaves.")
+        for message in turns.latest():
+            note(f"  {clipped(message.author.name, 20)}: {clipped(message.text, 200)}")
     if turns.unanswered():
         note("The last message has no reply yet: /retry asks again.")
     try:

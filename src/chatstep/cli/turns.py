@@ -33,21 +33,30 @@ class Turns:
         self, runner: asyncio.Runner, app: App, conversation: Conversation, fields: dict[str, Any], name: str
     ) -> None:
         self.exit_code = 0
-        self._runner, self._app, self._conversation, self._fields = runner, app, conversation, fields
+        self._runner, self._app, self._conversation, self._fields = runner, app, conversation, dict(fields)
         self._person = Author(name)
         self._messages = app.store.conversations.read(conversation.id, last=_MOST_READ)
         self._who = assistants(conversation, self._messages)
         self._older_exist = conversation.messages > len(self._messages)
+        if self._older_exist:  # instructions stand at the very beginning
+            self._messages[:0] = [
+                each for each in app.store.conversations.read(conversation.id, first=1) if each.role == "system"
+            ]
+        self._instructions = "" if self._messages else str(self._fields.pop("instructions", ""))
         self._titled = bool(conversation.title)
         self._calls: list[Completion] = []
 
     def said_before(self) -> list[str]:
         """What people said earlier, for the line editor's history."""
-        return [message.text for message in self._messages if not self._is_reply(message)]
+        return [message.text for message in self._messages if self._is_said(message)]
+
+    def latest(self) -> list[Message]:
+        """The newest message that somebody wrote, and its reply."""
+        return [message for message in self._messages[-2:] if message.role != "system"]
 
     def unanswered(self) -> bool:
         """Whether the last message has no reply."""
-        return bool(self._messages) and not self._is_reply(self._messages[-1])
+        return bool(self._messages) and self._is_said(self._messages[-1])
 
     def forget_if_empty(self) -> bool:
         """Remove the conversation when nothing was ever said in it."""
@@ -72,6 +81,11 @@ class Turns:
     def _say(self, text: str) -> None:
         message = Message(self._person, text, id=uuid.uuid4().hex)
         store = self._app.store.conversations
+        if self._instructions:  # they begin the conversation, so that it goes on with them
+            beginning = Message(Author("system"), self._instructions, id=uuid.uuid4().hex, role="system")
+            store.append(self._conversation.id, beginning)
+            self._messages.append(beginning)
+            self._instructions = ""
         store.append(self._conversation.id, message)
         self._messages.append(message)
         if not self._titled:
@@ -113,6 +127,9 @@ class Turns:
 
     def _is_reply(self, message: Message) -> bool:
         return message.author == self._conversation.assistant or message.role == "assistant"
+
+    def _is_said(self, message: Message) -> bool:
+        return message.role != "system" and not self._is_reply(message)
 
     def _command(self, word: str) -> bool:
         commands: dict[str, Callable[[], None]] = {"help": self._help, "retry": self._retry, "usage": self._usage}

@@ -121,12 +121,14 @@ class Conversations:
             found.update(message_id for (message_id,) in rows)
         return found
 
-    def read(self, id: str, *, last: int | None = None) -> list[Message]:
-        """The messages, oldest first; with ``last`` only so many of the newest."""
+    def read(self, id: str, *, first: int | None = None, last: int | None = None) -> list[Message]:
+        """The messages, oldest first; with ``first`` or ``last`` only so many of the oldest or newest."""
         stored = self.get(id).messages
         after = 0 if last is None else max(0, stored - last)
+        until = stored if first is None else first
         rows = self._database.rows(
-            "SELECT body FROM chatstep_messages WHERE conversation = ? AND number > ? ORDER BY number", (id, after)
+            "SELECT body FROM chatstep_messages WHERE conversation = ? AND number > ? AND number <= ? ORDER BY number",
+            (id, after, until),
         )
         decode = msgspec.json.Decoder(Message).decode
         return [decode(body) for (body,) in rows]
