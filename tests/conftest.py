@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["databases", "stepping", "command_line"]
+pytest_plugins = ["databases", "stepping", "command_line", "flowing"]
 
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("wild")

@@ -28,6 +28,15 @@ def test_the_environment_outranks_the_file(tmp_path: Path) -> None:
     assert (settings.connection, settings.log, settings.store) == ("home", "debug", None)
 
 
+def test_days_are_a_number_above_0(tmp_path: Path) -> None:
+    assert load(tmp_path, 'retention_days = "30"').retention_days == 30
+    assert load(tmp_path, CHATSTEP_RETENTION_DAYS="0.5").retention_days == 0.5
+    for wrong in ("0", "-1", "a month", "nan", "inf"):
+        with pytest.raises(InvalidInput, match="number of days") as caught:
+            load(tmp_path, CHATSTEP_RETENTION_DAYS=wrong)
+        assert caught.value.place == "CHATSTEP_RETENTION_DAYS"
+
+
 def test_the_table_is_the_fields() -> None:
     assert tuple(setting.name for setting in SETTINGS) == Settings.__struct_fields__
     assert all(setting.help for setting in SETTINGS)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from chatstep.connections import Connections, undone_if_cancelled
 from chatstep.errors import InvalidInput, StoreError
@@ -24,7 +24,11 @@ from chatstep.modules.openai.inputs import Completion, CompletionFields, MakeCha
 from chatstep.modules.openai.make_chat_completion import CompletionStream, make_chat_completion
 from chatstep.modules.openai.request import Draft
 from chatstep.settings import Settings
+from chatstep.step import Run
 from chatstep.store import Entry, Store
+
+if TYPE_CHECKING:
+    from chatstep.flows.engine import Engine
 
 __all__ = ["App"]
 
@@ -41,6 +45,7 @@ class App:
         self.connections = Connections(lambda: self._store, lambda: from_environment(environ), settings.connection)
         self._default: str | None = None
         self._context: AppContext | None = None
+        self._flows: Engine | None = None
 
     @classmethod
     def open(cls, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> App:
@@ -59,13 +64,18 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # From here on nothing new begins: what is opened now would be closed by nobody.
-        store, http = self.store, self.http
-        self._store = self._http = self._context = self._default = None
+        store, http, flows = self.store, self.http, self._flows
         async with AsyncExitStack() as closing:
             closing.push_async_callback(asyncio.to_thread, store.close)
             closing.push_async_callback(self.connections.close)
             closing.push_async_callback(http.close)
+            closing.callback(self._let_go)
+            if flows is not None:
+                closing.push_async_callback(flows.close)  # its steps under way still use the rest
+
+    def _let_go(self) -> None:
+        """From here on nothing new begins: what is opened now would be closed by nobody."""
+        self._store = self._http = self._context = self._default = self._flows = None
 
     @property
     def store(self) -> Store:
@@ -80,6 +90,15 @@ class App:
         if self._http is None:
             raise RuntimeError("The App is not open: use `async with App.open() as app`.")
         return self._http
+
+    @property
+    def flows(self) -> Engine:
+        """The engine of flows. It opens its database when it is first asked, and does runs once one was started."""
+        if self._flows is None:
+            from chatstep.flows.engine import Engine
+
+            self._flows = Engine(self.settings, self.store, self.context)
+        return self._flows
 
     async def complete(
         self, message: str | Message | MakeChatCompletion = "", /, **fields: Unpack[CompletionFields]
@@ -157,7 +176,7 @@ class AppContext:
         self._ledger = app.store.ledger
         self.connection = app.connections.get
         self.conversations = app.store.conversations
-        self.run = None
+        self.run: Run | None = None
 
     @property
     def send(self) -> Callable[..., Awaitable[Any]]:

@@ -41,6 +41,7 @@ SETTINGS = (
     Setting("model", None, "The model to ask where none is named. Default: gpt-4o-mini."),
     Setting("seal_key", None, "The key that seals stored keys. Default: the file seal.key in the data folder."),
     Setting("log", "warning", "How much is logged: debug, info, warning or error. Keys and texts are never logged."),
+    Setting("retention_days", None, "For how many days runs of flows are kept after their end. Default: for ever."),
 )
 
 _NAMES = {setting.name: setting for setting in SETTINGS}
@@ -56,6 +57,7 @@ class Settings(Struct, frozen=True):
     model: str | None = None
     seal_key: str | None = None
     log: str = "warning"
+    retention_days: float | None = None
 
     def __repr__(self) -> str:  # the store's address may hold a password, the seal key is one
         return f"Settings(home={str(self.home)!r}, connection={self.connection!r}, log={self.log!r})"
@@ -77,7 +79,18 @@ class Settings(Struct, frozen=True):
             if values["log"] not in _LEVELS:
                 level = reprlib.repr(values["log"])
                 raise InvalidInput(f"{level} is no log level.", place=places["log"], hint=f"Use {', '.join(_LEVELS)}.")
-        return cls(home=home, **values)
+        days = _days(values.pop("retention_days"), places["retention_days"]) if "retention_days" in values else None
+        return cls(home=home, retention_days=days, **values)
+
+
+def _days(text: str, place: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 < days < 1e6:
+        raise InvalidInput("Expected a number of days above 0.", place=place, hint="Write a number such as 30.")
+    return days
 
 
 def _home(environ: Mapping[str, str]) -> Path:

@@ -14,22 +14,28 @@ from chatstep.errors import StoreError
 from chatstep.store.connections import Connections, StoredConnection
 from chatstep.store.conversations import Conversation, Conversations
 from chatstep.store.database import APPLIED, Database
+from chatstep.store.flows import Flows, PublishedFlow
 from chatstep.store.ledger import Entry, Ledger, Total
 from chatstep.store.limits import dollars
 from chatstep.store.migrations import migrate
 from chatstep.store.seal import Sealer, new_key
 from chatstep.store.traits import Traits
+from chatstep.store.workers import Worker, Workers
 
 __all__ = [
     "Connections",
     "Conversation",
     "Conversations",
     "Entry",
+    "Flows",
     "Ledger",
+    "PublishedFlow",
     "Store",
     "StoredConnection",
     "Total",
     "Traits",
+    "Worker",
+    "Workers",
     "dollars",
     "new_key",
 ]
@@ -42,10 +48,13 @@ class Store:
 
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self._database = database
+        self.sealer = sealer
         self.traits = Traits(database)
         self.connections = Connections(database, sealer)
         self.conversations = Conversations(database)
         self.ledger = Ledger(database)
+        self.flows = Flows(database)
+        self.workers = Workers(database)
 
     @classmethod
     def open(cls, home: Path, url: str | None = None, seal_key: str | None = None) -> Store:

@@ -91,23 +91,88 @@ class Conversations:
 
         A message whose own ``id`` is in the conversation already is not stored again.
         """
-        bodies = [(storable(message.id) if message.id else None, _body(message)) for message in messages]
         with self._database.transaction():
-            # This comes first: on Postgres the changed row makes other writers of this conversation wait.
-            self._change(id, "changed = ?", self._clock())
-            (count,) = self._database.rows("SELECT messages FROM chatstep_conversations WHERE id = ?", (id,))[0]
-            seen = self._stored_ids(id, [message_id for message_id, _ in bodies if message_id])
-            rows: list[tuple[str, int, str | None, str]] = []
-            for message_id, body in bodies:
-                if message_id not in seen:
-                    rows.append((id, count + len(rows) + 1, message_id, body))
-                    if message_id:
-                        seen.add(message_id)
-            self._database.executemany(
-                "INSERT INTO chatstep_messages (conversation, number, message_id, body) VALUES (?, ?, ?, ?)", rows
-            )
-            self._change(id, "messages = ?", count + len(rows))
+            return self._append(id, *messages)
+
+    def _append(self, id: str, *messages: Message) -> int:
+        bodies = [(storable(message.id) if message.id else None, _body(message)) for message in messages]
+        # This comes first: on Postgres the changed row makes other writers of this conversation wait.
+        self._change(id, "changed = ?", self._clock())
+        (count,) = self._database.rows("SELECT messages FROM chatstep_conversations WHERE id = ?", (id,))[0]
+        seen = self._stored_ids(id, [message_id for message_id, _ in bodies if message_id])
+        rows: list[tuple[str, int, str | None, str]] = []
+        for message_id, body in bodies:
+            if message_id not in seen:
+                rows.append((id, count + len(rows) + 1, message_id, body))
+                if message_id:
+                    seen.add(message_id)
+        self._database.executemany(
+            "INSERT INTO chatstep_messages (conversation, number, message_id, body) VALUES (?, ?, ?, ?)", rows
+        )
+        self._change(id, "messages = ?", count + len(rows))
         return len(rows)
+
+    def receive(self, id: str, message: Message, assistant: Author | str) -> int:
+        """Store a message that came in, beginning the conversation if need be, and give its number (from 1).
+
+        A message that is there already keeps its number. Without an id it is not stored; the number is then the one
+        that the next message gets.
+        """
+        if message.id is None:
+            known = self._find(id)
+            return (known.messages if known else 0) + 1
+        check_id(id, "conversation")
+        now = self._clock()
+        who = Author(assistant) if isinstance(assistant, str) else assistant
+        with self._database.transaction():
+            self._insert(Conversation(id, _line(message.text)[:80], who, now, now, 0))
+            self._append(id, message)
+            rows = self._database.rows(
+                "SELECT number FROM chatstep_messages WHERE conversation = ? AND message_id = ?",
+                (id, storable(message.id)),
+            )
+        return int(rows[0][0])
+
+    def before(self, id: str, number: int, most: int) -> list[Message]:
+        """What was said before message ``number``: up to ``most`` earlier ones, each followed by its replies.
+
+        It is the same at whatever time it is asked, since a reply stands where it belongs and not where it came.
+        """
+        rows = self._database.rows(
+            "SELECT number, body FROM chatstep_messages WHERE conversation = ? AND number >= ? ORDER BY number",
+            (id, max(1, number - most)),
+        )
+        decode = msgspec.json.Decoder(Message).decode
+        earlier: list[Message] = []
+        replies: dict[str, list[Message]] = {}
+        for at, body in rows:
+            message = decode(body)
+            if _is_reply(message):
+                replies.setdefault(message.reply_to or "", []).append(message)
+            elif at < number:
+                earlier.append(message)
+        return [each for message in earlier for each in (message, *replies.get(message.id or "", ()))]
+
+    def newer(self, id: str, number: int) -> str | None:
+        """The id of the newest message after ``number`` that is not the assistant's; None when there is none."""
+        found = self._find(id)
+        rows = self._database.rows(
+            "SELECT body FROM chatstep_messages WHERE conversation = ? AND number > ? ORDER BY number DESC",
+            (id, number),
+        )
+        decode = msgspec.json.Decoder(Message).decode
+        for (body,) in rows:
+            message = decode(body)
+            if message.id and not _is_reply(message) and found and message.author != found.assistant:
+                return message.id
+        return None
+
+    def _find(self, id: str) -> Conversation | None:
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM chatstep_conversations WHERE id = ?",  # noqa: S608 - a constant
+            (findable(id),),
+        )
+        return _from_row(rows[0]) if rows else None
 
     def _stored_ids(self, id: str, wanted: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -135,13 +200,10 @@ class Conversations:
 
     def get(self, id: str) -> Conversation:
         """One conversation. Raises UnknownName with the ids that are close."""
-        rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM chatstep_conversations WHERE id = ?",  # noqa: S608 - a constant
-            (findable(id),),
-        )
-        if not rows:
+        found = self._find(id)
+        if found is None:
             raise self._unknown(id)
-        return _from_row(rows[0])
+        return found
 
     def list(self, limit: int = 1000) -> list[Conversation]:
         """The conversations, the one changed last first."""
@@ -179,6 +241,11 @@ class Conversations:
     def _unknown(self, id: str) -> UnknownName:
         rows = self._database.rows("SELECT id FROM chatstep_conversations ORDER BY changed DESC LIMIT 1000")
         return nothing_called("conversation", id, (known for (known,) in rows))
+
+
+def _is_reply(message: Message) -> bool:
+    """Whether a run of a flow said this."""
+    return bool(message.id and message.id.startswith("run:"))
 
 
 def _readable_id(attempt: int) -> str:

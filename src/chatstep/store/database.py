@@ -82,7 +82,7 @@ class Database:
 
     @property
     def words(self) -> Mapping[str, str]:
-        """What migrations write differently: ``serial`` (a counted primary key) and ``bytes``."""
+        """What is spelt differently: ``serial`` (a counted primary key), ``bytes``, ``now`` (the time in unix ms)."""
         return self._driver.words
 
     @property

@@ -101,6 +101,29 @@ MIGRATIONS: tuple[Migration, ...] = (
         )
         """,
     ),
+    Migration(
+        "0004-flows",
+        """
+        CREATE TABLE chatstep_flows (
+            name TEXT PRIMARY KEY,
+            version TEXT NOT NULL,
+            changed BIGINT NOT NULL
+        );
+        CREATE TABLE chatstep_flow_versions (
+            name TEXT NOT NULL,
+            version TEXT NOT NULL,
+            text TEXT NOT NULL,
+            published BIGINT NOT NULL,
+            PRIMARY KEY (name, version)
+        );
+        CREATE TABLE chatstep_workers (
+            id TEXT PRIMARY KEY,
+            host TEXT NOT NULL,
+            pid BIGINT NOT NULL,
+            seen BIGINT NOT NULL
+        )
+        """,
+    ),
 )
 
 

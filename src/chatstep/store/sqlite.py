@@ -57,7 +57,11 @@ _EXPLAINED: dict[int, tuple[str, str]] = {
 class Sqlite:
     """One SQLite file."""
 
-    words: Mapping[str, str] = {"serial": "INTEGER PRIMARY KEY", "bytes": "BLOB"}
+    words: Mapping[str, str] = {
+        "serial": "INTEGER PRIMARY KEY",
+        "bytes": "BLOB",
+        "now": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    }
     shared = False
 
     def __init__(self, path: Path) -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from chatstep.errors import AnswerCut, AnswerUnreadable, ChatstepError, Unreachable
 from chatstep.modules.openai.answer import OPENING, Answer, Thoughts, conclude, read_completion, read_stream, usage_from
 from chatstep.modules.openai.call import Call
-from chatstep.modules.openai.inputs import Completion, MakeChatCompletion
+from chatstep.modules.openai.inputs import Completion, MakeChatCompletion, make_inputs
 from chatstep.modules.openai.stream import StreamReader
 from chatstep.step import Context, step
 
@@ -25,7 +25,13 @@ __all__ = ["CompletionStream", "make_chat_completion"]
 _AFTER_DONE = 0.05  # seconds that a finished stream is given to end its bytes, so that the connection can be kept
 
 
-@step("openai.make_chat_completion", title="Make Chat Completion", inputs=MakeChatCompletion, output=Completion)
+@step(
+    "openai.make_chat_completion",
+    title="Make Chat Completion",
+    inputs=MakeChatCompletion,
+    output=Completion,
+    read=lambda values: make_inputs("", values),
+)
 async def make_chat_completion(inputs: MakeChatCompletion, ctx: Context) -> Completion:
     """Ask a model for the next message of a conversation."""
     call = Call(inputs, ctx)

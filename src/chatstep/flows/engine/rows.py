@@ -1,0 +1,207 @@
+"""Rows: what is asked of DBOS's tables. The one file that leans on what DBOS keeps to itself.
+
+All of it blocks. Writing waits while the disk is full or the database away: what a step did is held until it is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from chatstep.flows.engine.launching import APPLICATION, QUEUE, SCHEMA, VERSION, serializer
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from dbos import DBOS, WorkflowStatus
+
+__all__ = ["Rows"]
+
+FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_T = TypeVar("_T")
+_log = logging.getLogger("chatstep.engine")
+
+
+class Beginning(NamedTuple):
+    """``attempts`` counts how often it was begun; ``resumed`` says that it was cancelled and called back.
+
+    ``rival`` says that an earlier run of its conversation is under way too.
+    """
+
+    attempts: int
+    resumed: bool
+    rival: bool
+
+
+class Rows:
+    """DBOS's tables in one database."""
+
+    def __init__(self, sysdb: Any) -> None:
+        self._sysdb = sysdb
+        self._closing = threading.Event()
+
+    @classmethod
+    def of(cls, dbos: DBOS, ended: Callable[[str, bool], object]) -> Rows:
+        """Those of a DBOS that runs here. ``ended`` is told of each run that ended, and whether that was stored."""
+        sysdb: Any = dbos._sys_db
+        rows = cls(sysdb)
+        write = rows._patiently(sysdb.update_workflow_outcome)
+
+        def written(run: str, *args: Any, **kwargs: Any) -> bool:
+            stored: bool = write(run, *args, **kwargs)
+            ended(run, stored)
+            return stored
+
+        sysdb.update_workflow_outcome = written
+        return rows
+
+    @classmethod
+    def read(cls, database: sa.Engine) -> Rows:
+        """Those of a database in which nothing is run from here."""
+        from dbos import DBOSClient
+
+        client = DBOSClient(
+            system_database_engine=database,
+            dbos_system_schema=SCHEMA,
+            serializer=serializer(),
+            application_name=APPLICATION,
+            lazy=True,
+        )
+        client._sys_db.run_migrations()
+        return cls(client._sys_db)
+
+    def stop_waiting(self) -> None:
+        """Let writes that wait for the disk fail."""
+        self._closing.set()
+
+    def record(self, run: str, step: int, name: str, output: str, began: float) -> None:
+        """Keep the result of a step. Raises DBOS's error when the run is not this execution's any more."""
+        self._patiently(self._sysdb.record_operation_result)(
+            {
+                "workflow_uuid": run,
+                "function_id": step,
+                "function_name": name,
+                "output": output,
+                "error": None,
+                "serialization": serializer().name(),
+                "started_at_epoch_ms": int(began * 1000),
+                "child_workflow_id": None,
+            }
+        )
+
+    def steps(self, run: str) -> dict[int, Any]:
+        """What is kept of a run's steps, by DBOS's number of the step."""
+        return {step["function_id"]: step for step in self._sysdb.list_workflow_steps(run)}
+
+    def owner(self, run: str) -> str | None:
+        """Which execution the run belongs to."""
+        owner: str | None = self._sysdb.get_workflow_owner(run)
+        return owner
+
+    def beginning(self, run: str) -> Beginning:
+        """What is known of a run that DBOS began here."""
+        import sqlalchemy as sa
+
+        own = self._sysdb.tables.workflow_status
+        other = own.alias()
+        # Two that were enqueued at once, the later one first, may both have been let in.
+        rivals = (
+            sa.select(sa.func.count())
+            .where(
+                other.c.queue_name == own.c.queue_name,
+                other.c.status == "PENDING",
+                other.c.queue_partition_key == own.c.queue_partition_key,
+                sa.or_(
+                    other.c.priority < own.c.priority,
+                    sa.and_(other.c.priority == own.c.priority, other.c.workflow_uuid < own.c.workflow_uuid),
+                ),
+            )
+            .scalar_subquery()
+        )
+        query = sa.select(own.c.recovery_attempts, own.c.attributes, rivals).where(own.c.workflow_uuid == run)
+        with self._sysdb.engine.connect() as connection:
+            attempts, attributes, earlier = connection.execute(query).one()
+        return Beginning(attempts or 1, bool((attributes or {}).get("resumed")), earlier > 0)
+
+    def give_back(self, run: str, executors: Iterable[str]) -> bool:
+        """Let a run of these processes be taken up by any."""
+        return bool(self._sysdb.reenqueue_for_recovery(run, list(executors), "_dbos_internal_queue"))
+
+    def pending(self, executor: str) -> list[str]:
+        """The runs that a process has begun and not ended."""
+        return [found.workflow_id for found in self._sysdb.get_pending_workflows(executor, VERSION)]
+
+    def executors(self) -> set[str]:
+        """The processes that have begun runs and not ended them."""
+        import sqlalchemy as sa
+
+        table = self._sysdb.tables.workflow_status
+        query = sa.select(table.c.executor_id).distinct().where(table.c.status == "PENDING")
+        with self._sysdb.engine.begin() as connection:
+            return {executor for (executor,) in connection.execute(query).all() if executor}
+
+    def find(self, run: str, *, content: bool = True) -> WorkflowStatus | None:
+        """One run."""
+        found = self._sysdb.list_workflows(workflow_ids=[run], load_input=content, load_output=content)
+        return found[0] if found else None
+
+    def named(self, prefix: str) -> list[str]:
+        """The ids that begin so; at most three."""
+        found = self._sysdb.list_workflows(
+            workflow_id_prefix=prefix, limit=3, load_input=False, load_output=False, sort_desc=True
+        )
+        return [each.workflow_id for each in found]
+
+    def all(self, flow: str | None, states: list[str] | None, limit: int, offset: int) -> list[WorkflowStatus]:
+        """Runs, the newest first."""
+        found: list[WorkflowStatus] = self._sysdb.list_workflows(
+            workflow_id_prefix=f"{flow}." if flow else None, status=states, limit=limit, offset=offset, sort_desc=True
+        )
+        return found
+
+    def finished_before(self, time: str, limit: int) -> list[str]:
+        """Ids of runs that ended before a time in ISO 8601."""
+        found = self._sysdb.list_workflows(
+            status=list(FINISHED), completed_before=time, limit=limit, load_input=False, load_output=False
+        )
+        return [each.workflow_id for each in found]
+
+    def delete(self, runs: list[str]) -> None:
+        """Delete runs with all that is kept of them."""
+        self._sysdb.delete_workflows(runs)
+
+    def cancel(self, run: str) -> None:
+        """Cancel a run and those it called."""
+        self._sysdb.cancel_workflows([run], cancel_children=True)
+
+    def resume(self, run: str, *, in_queue: bool) -> None:
+        """Let a cancelled run go on."""
+        self._sysdb.update_workflow_attributes(run, {"resumed": True})
+        self._sysdb.resume_workflows([run], queue_name=QUEUE if in_queue else None)
+
+    def claim(self, queue: Any, executor: str, most: int, owner: str) -> list[Any]:
+        """Take the next run of each conversation that rests, as DBOS's own poll of the queue does."""
+        ids = self._sysdb.start_queued_partitioned_workflows(queue, executor, VERSION, most, owner_xid=owner)
+        return list(self._sysdb.get_workflow_statuses(ids)) if ids else []
+
+    def _patiently(self, write: Callable[..., _T]) -> Callable[..., _T]:
+        import sqlalchemy as sa
+
+        passing = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+
+        def written(*args: Any, **kwargs: Any) -> _T:
+            told, pause = False, 0.25
+            while True:
+                try:
+                    return write(*args, **kwargs)
+                except passing:
+                    if self._closing.is_set():
+                        raise
+                    if not told:
+                        told = True
+                        _log.warning("The database of runs cannot be written; what runs did is held until it can.")
+                self._closing.wait(pause)
+                pause = min(pause * 2, 5.0)
+
+        return written
