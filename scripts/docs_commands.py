@@ -18,7 +18,7 @@ stderr. Colour is off where the stream is no terminal, with `NO_COLOR` set, and 
 
 **Exit codes.** 0 is success, also when Max Tokens cut the reply (then there is a warning). 2 is a wrong option or
 input. Each class of error has its own code: see [errors](errors.md). 130 is Ctrl-C, 143 SIGTERM, 141 a reader of stdout
-that went away, 1 a defect of chatstep; `CHATSTEP_LOG=debug` then says where it happened.
+that went away, 1 output that cannot be written, or a defect of chatstep; `CHATSTEP_LOG=debug` then says where.
 
 **Programs** use `--json`: stdout is one JSON value, and an error is one JSON object on a line of stderr, with `error`
 (its code), `message` and details such as `place`, `hint`, `partial`. Complaints about options themselves stay text.

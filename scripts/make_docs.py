@@ -175,7 +175,7 @@ the error on to callers of their own.
 | exit | when |
 |---|---|
 | 0 | it worked; a reply that Max Tokens cut is delivered, with a warning on stderr |
-| 1 | a defect of chatstep; with `CHATSTEP_LOG=debug` it says where |
+| 1 | a defect of chatstep, and with `CHATSTEP_LOG=debug` it says where; or the output could not be written |
 | 2 | also: an option or command that does not exist |
 | 130 | stopped by Ctrl-C |
 | 141 | whoever read the output went away |

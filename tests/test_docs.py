@@ -35,6 +35,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 # What a test cannot do: installing, and commands that serve or talk until somebody stops them.
 UNRUN = {
     "README.md": ["make demo", "make test", "pipx install", "chatstep chat"],
+    "docs/rehearsal.md": ["chatstep rehearse"],
     "docs/contributing.md": ["git clone", "make demo", "make test", "pytest"],
 }
 # Its texts are what the commands say of themselves; `test_the_generated_pages_are_fresh` compares them.
