@@ -20,13 +20,13 @@ from msgspec import Meta
 
 from chatstep.errors import ChatstepError, all_errors
 from chatstep.modules.openai.connection import PRESETS
-from chatstep.registry import connection_kinds, step_named
+from chatstep.registry import connection_kinds, steps
 from chatstep.settings import SETTINGS
+from chatstep.step import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 MADE = "<!-- This page is made by scripts/make_docs.py. Change the code it is made from. -->"
-STEP = "openai.make_chat_completion"
 
 # What somebody who meets the error can do. The tree of errors says what it means, and a test holds the two together.
 REMEDIES = {
@@ -86,7 +86,7 @@ def pages() -> dict[Path, str]:
     made = {
         DOCS / "errors.md": errors_page(),
         DOCS / "settings.md": settings_page(),
-        DOCS / "steps" / f"{STEP}.md": filled(DOCS / "steps" / f"{STEP}.md", STEP_TABLES),
+        **{page: filled(page, step_tables(step)) for step in steps().values() if (page := page_of(step))},
         DOCS / "connections.md": filled(DOCS / "connections.md", CONNECTION_TABLES),
     }
     flows = _loaded(ROOT / "scripts" / "docs_flows.py")
@@ -236,10 +236,20 @@ the [connection `environment`](connections.md#from-the-environment); `HTTP_PROXY
 """
 
 
-def inputs_table() -> str:
-    """The inputs of the step, those of its history among them."""
+def page_of(step: Step) -> Path:
+    """Where a step is described."""
+    return DOCS / "steps" / f"{step.name}.md"
+
+
+def step_tables(step: Step) -> dict[str, Callable[[], str]]:
+    """The tables of a step's page."""
+    return {"inputs": lambda: inputs_table(step), "outputs": lambda: outputs_table(step)}
+
+
+def inputs_table(step: Step) -> str:
+    """The inputs of a step, those of a history among them."""
     rows = []
-    for field in _fields(step_named(STEP).inputs):
+    for field in _fields(step.inputs):
         rows.append(field)
         if field[0] == "`history`":
             from chatstep.message import History
@@ -248,11 +258,11 @@ def inputs_table() -> str:
     return table(("field", "title", "type", "default", "what it is"), rows)
 
 
-def outputs_table() -> str:
-    """The outputs of the step."""
+def outputs_table(step: Step) -> str:
+    """The outputs of a step."""
     return table(
         ("output", "title", "type", "what it is"),
-        [(name, title, kind, help) for name, title, kind, _, help in _fields(step_named(STEP).output)],
+        [(name, title, kind, help) for name, title, kind, _, help in _fields(step.output)],
     )
 
 
@@ -262,20 +272,22 @@ def _fields(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str, 
     for field in msgspec.structs.fields(struct):
         annotated = hints[field.name]
         meta = next((meta for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta)), Meta())
-        default = "required" if field.default is msgspec.NODEFAULT else _default(field.default)
+        default = "required" if field.required else _default(field.default)
         yield f"`{field.name}`", meta.title or "", _type(annotated, meta), default, meta.description or ""
 
 
 def _default(value: object) -> str:
     if value is None:
         return "not sent"
-    return "empty" if value in ("", ()) else f"`{value}`"
+    return "empty" if value in ("", (), msgspec.NODEFAULT) else f"`{value}`"
 
 
 def _type(kind: Any, meta: Meta) -> str:
     words = " or ".join(dict.fromkeys(_words(kind)))
     if meta.ge is not None and meta.le is not None:
         return f"{words}, {meta.ge} to {meta.le}"
+    if meta.gt is not None and meta.le is not None:
+        return f"{words}, above {meta.gt}, at most {meta.le}"
     return f"{words}, {meta.ge} or more" if meta.ge is not None else words
 
 
@@ -290,6 +302,8 @@ def _words(kind: Any) -> Iterator[str]:
         for part in typing.get_args(kind):
             if part is not types.NoneType:
                 yield from _words(part)
+    elif kind is Any:
+        yield "anything"
     elif origin is Literal:
         yield from (f"`{value}`" for value in typing.get_args(kind))
     elif origin is not None and origin is not dict:
@@ -333,7 +347,6 @@ def presets_table() -> str:
     return table(("preset", "server", "address", "key", "Max Tokens travels as", "neighbours of one role"), rows)
 
 
-STEP_TABLES = {"inputs": inputs_table, "outputs": outputs_table}
 CONNECTION_TABLES = {"kinds": kinds_tables, "presets": presets_table}
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class App:
         self._store = await undone_if_cancelled(
             lambda: Store.open(settings.home, settings.store, settings.seal_key), Store.close
         )
-        self._http = Http()
+        self._http = Http(private=settings.private_addresses == "allow")
         return self
 
     async def __aexit__(

@@ -40,6 +40,12 @@ SETTINGS = (
     Setting("connection", None, "The connection to use where none is named."),
     Setting("model", None, "The model to ask where none is named. Default: gpt-4o-mini."),
     Setting("seal_key", None, "The key that seals stored keys. Default: the file seal.key in the data folder."),
+    Setting(
+        "private_addresses",
+        "refuse",
+        "Whether steps of flows may reach addresses in private networks without a connection that allows it: refuse or "
+        "allow.",
+    ),
     Setting("log", "warning", "How much is logged: debug, info, warning or error. Keys and texts are never logged."),
     Setting("retention_days", None, "For how many days runs of flows are kept after their end. Default: for ever."),
 )
@@ -56,6 +62,7 @@ class Settings(Struct, frozen=True):
     connection: str | None = None
     model: str | None = None
     seal_key: str | None = None
+    private_addresses: str = "refuse"
     log: str = "warning"
     retention_days: float | None = None
 
@@ -79,6 +86,11 @@ class Settings(Struct, frozen=True):
             if values["log"] not in _LEVELS:
                 level = reprlib.repr(values["log"])
                 raise InvalidInput(f"{level} is no log level.", place=places["log"], hint=f"Use {', '.join(_LEVELS)}.")
+        private = values.get("private_addresses", "refuse")
+        if private not in ("refuse", "allow"):
+            raise InvalidInput(
+                f"{reprlib.repr(private)} is neither refuse nor allow.", place=places["private_addresses"]
+            )
         days = _days(values.pop("retention_days"), places["retention_days"]) if "retention_days" in values else None
         return cls(home=home, retention_days=days, **values)
 

@@ -22,6 +22,7 @@ import aiohttp
 from chatstep.errors import AnswerUnreadable, ChatstepError, Unreachable
 from chatstep.http.body import Body
 from chatstep.http.failures import BROKEN, explain, timed_out
+from chatstep.http.public import PublicResolver, check_literal
 from chatstep.http.retry import Retry
 from chatstep.http.target import Target, check_headers, find_target
 from chatstep.http.unpack import ENCODINGS
@@ -53,6 +54,7 @@ class Http:
     """The one HTTP client of a process; belongs to the event loop in which it is first used.
 
     ``max_body`` is the largest answer in bytes, unpacked. ``random`` gives numbers from 0 to 1 for the back-off.
+    ``private`` False refuses private addresses to requests that are for public ones only.
     """
 
     def __init__(
@@ -61,11 +63,14 @@ class Http:
         max_body: int = 16 * 1024 * 1024,
         random: Callable[[], float] = random.random,
         user_agent: str = "chatstep",
+        private: bool = False,
     ) -> None:
         self._max_body = max_body
         self._random = random
         self._user_agent = user_agent
+        self._private = private
         self._session: aiohttp.ClientSession | None = None
+        self._public_session: aiohttp.ClientSession | None = None
         self._closed = False
         self._target = functools.lru_cache(256)(find_target)
 
@@ -108,8 +113,9 @@ class Http:
     async def close(self) -> None:
         """Close all connections; the client cannot be used afterwards."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._public_session):
+            if session is not None:
+                await session.close()
 
     async def until_taken(
         self, request: Request, take: Callable[[Body], Awaitable[T]], timeouts: Timeouts, patience: Patience
@@ -141,7 +147,10 @@ class Http:
     def _check(self, request: Request) -> Target:
         try:
             check_headers(request.headers)
-            return self._target(request.url)
+            target = self._target(request.url)
+            if request.public_only and not self._private:
+                check_literal(target.url.host or "")
+            return target
         except ChatstepError as error:
             error.with_details(attempts=0)
             raise
@@ -149,7 +158,11 @@ class Http:
     async def _open(self, request: Request, target: Target, timeouts: Timeouts, attempt: int) -> Body:
         if self._closed and attempt > 1:
             raise Unreachable("The client was closed while the call waited to be sent again.", phase="connect")
-        session = self._session or self._start()
+        # A proxy looks names up itself, and is reached at an address that may well be private.
+        if request.public_only and not self._private and target.proxy is None:
+            session = self._public_session = self._public_session or self._start(PublicResolver())
+        else:
+            session = self._session = self._session or self._start()
         # aiohttp wants a large body as a file, which it writes piece by piece.
         data = io.BytesIO(request.body) if len(request.body) > _LARGE else request.body or None
         watch = Watch(asyncio.get_running_loop(), timeouts)
@@ -177,16 +190,15 @@ class Http:
         # Raised out here, the error does not hold on to aiohttp's exception, which holds the request's headers.
         raise error
 
-    def _start(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, ttl_dns_cache=60, keepalive_timeout=_KEEP_ALIVE),
+    def _start(self, resolver: PublicResolver | None = None) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=_Connector(limit=0, ttl_dns_cache=60, keepalive_timeout=_KEEP_ALIVE, resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": ENCODINGS, "User-Agent": self._user_agent},
             timeout=_NO_LIMITS,
             auto_decompress=False,
             trust_env=False,
         )
-        return self._session
 
 
 class Stream:

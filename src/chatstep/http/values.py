@@ -14,12 +14,16 @@ __all__ = ["Patience", "Reply", "Request", "Timeouts"]
 
 
 class Request(Struct, frozen=True):
-    """One request; ``url`` is absolute (http or https) and carries no user name or password."""
+    """One request; ``url`` is absolute (http or https) and carries no user name or password.
+
+    ``public_only`` refuses an address in a private network, also one that a name leads to.
+    """
 
     method: str
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    public_only: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.method}, {len(self.headers)} headers, {len(self.body)} bytes)"

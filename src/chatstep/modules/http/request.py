@@ -1,0 +1,248 @@
+"""HTTP Request: ask any service, with a key that the flow does not hold."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from chatstep.errors import (
+    AnswerTooLarge,
+    ChatstepError,
+    CredentialsRefused,
+    InvalidInput,
+    ProviderDown,
+    RateLimited,
+    RequestRefused,
+    TimedOut,
+)
+from chatstep.http.retry import server_delay
+from chatstep.http.values import Patience, Reply, Request, Timeouts
+from chatstep.modules.http.connection import Service
+from chatstep.step import Context, step
+
+__all__ = ["HttpAnswer", "HttpRequest", "request"]
+
+_SHOWN = 300
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"})
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_ONCE = frozenset({"POST", "PATCH"})
+
+
+class HttpRequest(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The inputs of the step."""
+
+    url: Annotated[
+        str,
+        Meta(
+            title="URL",
+            description="Where to ask: a whole address, or a path where a connection is named.",
+            min_length=1,
+        ),
+    ]
+    method: Annotated[
+        Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"], Meta(title="Method", description="What to do there.")
+    ] = "GET"
+    connection: Annotated[
+        str,
+        Meta(
+            title="Connection",
+            description="A connection of kind http, which holds address and key. Empty: none.",
+            extra_json_schema={"format": "connection:http"},
+        ),
+    ] = ""
+    headers: Annotated[
+        dict[str, str], Meta(title="Headers", description="Headers to send. Keys belong into a connection.")
+    ] = {}
+    query: Annotated[
+        dict[str, Any], Meta(title="Query", description="What is added to the address after `?`, with %-codes.")
+    ] = {}
+    body: Annotated[
+        Any, Meta(title="Body", description="What to send. A mapping or list is sent as JSON, text as it is.")
+    ] = None
+    form: Annotated[
+        dict[str, Any] | None, Meta(title="Form", description="Fields to send as a web form, instead of a body.")
+    ] = None
+    expect: Annotated[
+        tuple[Annotated[int, Meta(ge=200, le=599)], ...],
+        Meta(title="Expect", description="Status codes that count as success. Empty: 200 to 299."),
+    ] = ()
+    timeout: Annotated[
+        float, Meta(title="Timeout", description="The most seconds that one attempt may take.", gt=0, le=600)
+    ] = 30.0
+    tries: Annotated[int, Meta(title="Tries", description="How often a busy service is asked in all.", ge=1, le=10)] = 3
+    max_bytes: Annotated[
+        int, Meta(title="Max Bytes", description="The largest answer that is taken.", ge=0, le=16_000_000)
+    ] = 1_000_000
+
+
+class HttpAnswer(Struct, kw_only=True, frozen=True):
+    """The output of the step."""
+
+    body: Annotated[Any, Meta(title="Body", description="What came: JSON as its values, everything else as text.")]
+    status: Annotated[int, Meta(title="Status", description="The status code.")]
+    headers: Annotated[
+        dict[str, str], Meta(title="Headers", description="The answer's headers, names in lower case.")
+    ] = {}
+    attempts: Annotated[int, Meta(title="Attempts", description="How many requests were sent.")] = 1
+    duration: Annotated[float, Meta(title="Duration", description="How long it took, in seconds.")] = 0.0
+
+
+@step("http.request", title="HTTP Request", inputs=HttpRequest, output=HttpAnswer)
+async def request(inputs: HttpRequest, ctx: Context) -> HttpAnswer:
+    """Ask any service over HTTP, with a key that a connection holds."""
+    service: Service | None = None
+    if inputs.connection:
+        service = (await ctx.connection(inputs.connection)).opened
+        if not isinstance(service, Service):
+            raise InvalidInput(
+                f"The connection {inputs.connection!r} is not of kind http.",
+                place="connection",
+                hint="chatstep connections add NAME --kind http --set base_url https://...",
+            )
+    sent = _request(inputs, service, ctx)
+    started = time.perf_counter()
+    # A request that changes something and whose fate is unknown is not sent again by itself: the flow's `retry` does,
+    # and the key of idempotency lets the service see that it is the same.
+    patience = Patience(tries=inputs.tries, resend=inputs.method not in _ONCE)
+    timeouts = Timeouts(connect=min(10.0, inputs.timeout), between=inputs.timeout, total=inputs.timeout)
+    try:
+        reply: Reply = await ctx.send(sent, lambda reply: _judged(reply, inputs), timeouts=timeouts, patience=patience)
+    except ChatstepError as error:
+        _without_key(error, service)
+        raise
+    return HttpAnswer(
+        body=_body(reply),
+        status=reply.status,
+        headers={name.lower(): value for name, value in reply.headers.items() if name.lower() != "set-cookie"},
+        attempts=reply.attempt,
+        duration=time.perf_counter() - started,
+    )
+
+
+def _request(inputs: HttpRequest, service: Service | None, ctx: Context) -> Request:
+    headers = {"Accept": "application/json, text/*;q=0.9, */*;q=0.5"}
+    if ctx.run is not None and inputs.method in _CHANGING:
+        headers["Idempotency-Key"] = ctx.run.key
+    for name, value in inputs.headers.items():
+        if name.lower() in _OURS:
+            raise InvalidInput(f"The header {name[:40]!r} is set by chatstep itself.", place=f"headers.{name[:40]}")
+        headers = {known: given for known, given in headers.items() if known.lower() != name.lower()}
+        headers[name] = value
+    body, kind = _encoded(inputs)
+    if kind and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = kind
+    url = inputs.url
+    if service is not None:
+        url = service.url(url)
+        own = service.headers()
+        headers = {name: value for name, value in headers.items() if name.lower() not in {key.lower() for key in own}}
+        headers.update(own)
+    return Request(
+        inputs.method,
+        _with_query(url, inputs.query),
+        headers,
+        body,
+        public_only=not (service is not None and service.allow_private),
+    )
+
+
+def _encoded(inputs: HttpRequest) -> tuple[bytes, str | None]:
+    """The body and its content type."""
+    if inputs.form is not None:
+        if inputs.body is not None:
+            raise InvalidInput("A request has a body or a form, not both.", place="form", hint="Leave one of them out.")
+        return _pairs(inputs.form, "form").encode(), "application/x-www-form-urlencoded"
+    if inputs.body is None:
+        return b"", None
+    if inputs.method in ("GET", "HEAD"):
+        raise InvalidInput(f"A {inputs.method} request has no body.", place="body", hint="Use `query`, or POST.")
+    try:
+        if isinstance(inputs.body, str):
+            return inputs.body.encode(), "text/plain; charset=utf-8"
+        return msgspec.json.encode(inputs.body), "application/json"
+    except (TypeError, ValueError, RecursionError):  # lone surrogates, too
+        raise InvalidInput("The body cannot be written.", place="body", hint="Use plain values and texts.") from None
+
+
+def _with_query(url: str, query: dict[str, Any]) -> str:
+    if not query:
+        return url
+    added = _pairs(query, "query")
+    whole, mark, fragment = url.partition("#")
+    return f"{whole}{'&' if urlsplit(whole).query else '?'}{added}{mark}{fragment}"
+
+
+def _pairs(values: dict[str, Any], place: str) -> str:
+    """Fields as name=value; a list gives one each, nothing is left out, a truth value is true or false."""
+    pairs: list[str] = []
+    for name, value in values.items():
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if each is None:
+                continue
+            if isinstance(each, (dict, list, tuple)):
+                raise InvalidInput("Expected text, a number or a list of them.", place=f"{place}.{name[:40]}")
+            text = str(each).lower() if isinstance(each, bool) else str(each)
+            pairs.append(f"{quote(name, safe='', errors='replace')}={quote(text, safe='', errors='replace')}")
+    return "&".join(pairs)
+
+
+def _judged(reply: Reply, inputs: HttpRequest) -> Reply:
+    """The reply where it is a success; raises what it is instead."""
+    if reply.status in inputs.expect or (not inputs.expect and 200 <= reply.status < 300):
+        if len(reply.body) > inputs.max_bytes:
+            raise AnswerTooLarge(
+                f"The answer has {len(reply.body):,} bytes; at most {inputs.max_bytes:,} are taken.",
+                place="max_bytes",
+                limit=inputs.max_bytes,
+            )
+        return reply
+    raise _refusal(reply).with_details(
+        status=reply.status,
+        said=reply.body[: 4 * _SHOWN].decode(errors="replace")[:_SHOWN] or None,
+        retry_after=server_delay(reply.headers),
+    )
+
+
+def _refusal(reply: Reply) -> ChatstepError:
+    status = reply.status
+    if status in (401, 403):
+        return CredentialsRefused(
+            f"The service refused access with status {status}.", hint="Check the connection's token."
+        )
+    if status == 408:
+        return TimedOut("The service gave up waiting.", phase="provider")
+    if status == 429:
+        return RateLimited("The service was asked too often in a short time.")
+    if status >= 500:
+        return ProviderDown(f"The service failed with status {status}.")
+    if 300 <= status < 400:
+        return RequestRefused(
+            f"The address redirects elsewhere (status {status}), which is not followed.", hint="Use the new address."
+        )
+    return RequestRefused(
+        f"The service answered with status {status}.", hint="If that is right, list it under `expect`."
+    )
+
+
+def _body(reply: Reply) -> Any:
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if reply.body and (kind == "application/json" or kind.endswith("+json")):
+        try:
+            return msgspec.json.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # then it is text, whatever it says
+    return reply.body.decode(errors="replace")
+
+
+def _without_key(error: ChatstepError, service: Service | None) -> None:
+    """A service that repeats the key in what it says does not get it into an error."""
+    if service is None or not service.token:
+        return
+    key = service.token.reveal()
+    for name, value in error.details.items():
+        if isinstance(value, str) and key in value:
+            error.details[name] = value.replace(key, "***")
