@@ -225,7 +225,7 @@ def test_an_error_holds_all_problems_as_data() -> None:
         ("name: a\nsteps: [{id: a, uses: b, with: {x: !thing y}}]\n", "Tags"),
         ("name: a\nsteps: [{id: a, uses: b, with: {x: !!python/object:os.system y}}]\n", "Tags"),
         ("name: a\nsteps: [{id: a, uses: b, with: {x: .nan}}]\n", "no number"),
-        ("name: a\nsteps: [{id: a, uses: b, with: {x: " + "[" * 61 + "]" * 61 + "}}]\n", "nested deeper"),
+        ("name: a\nsteps: [{id: a, uses: b, with: {x: " + "[[1], " * 61 + "]" * 61 + "}}]\n", "nested deeper"),
         ("name: a\nsteps: [" + "{id: a, uses: b}," * 501 + "]\n", "at most 500 steps"),
     ],
 )
