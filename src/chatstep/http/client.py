@@ -183,7 +183,10 @@ class Http:
                 raise
             error = explain(exc, target.host) if phase is None else timed_out(phase, target.host)
         else:
-            watch.answered(response)
+            if response.closed:
+                watch.stop()  # all of the answer came with its head
+            else:
+                watch.answered(response)
             return Body(response, watch, target.host, self._max_body, attempt)
         finally:
             _watch.reset(token)
