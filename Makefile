@@ -34,12 +34,14 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/make_docs.py
 
 # LiteLLM needs another openai SDK than the other peers, so it has an environment of its own.
-$(BENCH)/.installed: benchmarks/requirements.txt benchmarks/requirements-litellm.txt pyproject.toml constraints.txt
+$(BENCH)/.installed: benchmarks/requirements.txt benchmarks/requirements-litellm.txt benchmarks/requirements-flows.txt pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	$(PYTHON) -m venv $(BENCH)/litellm
 	$(BENCH)/litellm/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements-litellm.txt
+	$(PYTHON) -m venv $(BENCH)/flows
+	$(BENCH)/flows/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements-flows.txt --editable '.[flows,postgres]'
 	touch $@
 
 bench: $(BENCH)/.installed

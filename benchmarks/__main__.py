@@ -9,7 +9,7 @@ import time
 
 from benchmarks.report import RESULTS, as_text, write
 
-NAMES = ("complete", "stream", "prompt", "trim", "window", "transcripts", "start", "in_flight")
+NAMES = ("complete", "stream", "prompt", "trim", "window", "transcripts", "start", "in_flight", "flows")
 
 
 def main() -> int:

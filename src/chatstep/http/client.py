@@ -140,8 +140,7 @@ class Http:
                     error.with_details(attempts=attempt)
                     raise
             else:
-                if _log.isEnabledFor(logging.DEBUG):
-                    _log_attempt(request, target, body.status, attempt, started)
+                _log_attempt(request, target, body.status, attempt, started)
                 return taken
             await asyncio.sleep(delay)
 
@@ -184,10 +183,7 @@ class Http:
                 raise
             error = explain(exc, target.host) if phase is None else timed_out(phase, target.host)
         else:
-            if response.closed:
-                watch.stop()  # all of the answer came with its head
-            else:
-                watch.answered(response)
+            watch.answered(response)
             return Body(response, watch, target.host, self._max_body, attempt)
         finally:
             _watch.reset(token)
@@ -254,5 +250,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def _log_attempt(request: Request, target: Target, outcome: object, attempt: int, started: float) -> None:
-    took = (time.monotonic() - started) * 1000
-    _log.debug("%s %s%s: %s, attempt %d, %.0f ms", request.method, target.host, target.path, outcome, attempt, took)
+    if _log.isEnabledFor(logging.DEBUG):
+        took = (time.monotonic() - started) * 1000
+        where = (request.method, target.host, target.path)
+        _log.debug("%s %s%s: %s, attempt %d, %.0f ms", *where, outcome, attempt, took)
