@@ -29,7 +29,8 @@ for byte and without a line end; with `--stream` the body of a streamed request.
 the fields.
 
 **Shell completion.** `eval "$(chatstep completion bash)"` in `~/.bashrc`, the same with `zsh`, or for fish
-`chatstep completion fish > ~/.config/fish/completions/chatstep.fish`. It is click's own; the variable behind it is
+`chatstep completion fish > ~/.config/fish/completions/chatstep.fish`. It also completes names of connections,
+models and conversations, inputs after `-o`, and files. It is click's own; the variable behind it is
 `_CHATSTEP_COMPLETE=bash_source chatstep`.
 """
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from chatstep.flows.schema import flow_schema
-from command_line import Commands
+from command_line import KEY, Commands
 
 SHOP = """\
 name: shop
@@ -138,3 +138,11 @@ def test_a_symbolic_link_to_nowhere(chatstep: Commands, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").symlink_to(tmp_path / "nowhere.yaml")
     assert "cannot be read" in chatstep("flow", "check", str(tmp_path / "x.yaml"), code=2).stdout
     assert "cannot be read" in chatstep("flow", "check", str(tmp_path), code=2).stdout
+
+
+def test_a_key_in_the_wrong_place_is_not_repeated(chatstep: Commands) -> None:
+    shop = chatstep.file("shop.yaml", SHOP.replace("rehearsal", KEY).replace("message:", f"{KEY}:"))
+    for more in ((), ("--json",)):
+        done = chatstep("flow", "check", shop, *more, code=2)
+        assert "no connection" in done.stdout
+        assert KEY not in done.output

@@ -49,6 +49,12 @@ def test_what_is_in_a_file(chatstep: Commands, chat: str) -> None:
     assert not any(line.startswith("Prompt") for line in shown)
 
 
+def test_columns_that_would_be_empty_are_not_there(chatstep: Commands) -> None:
+    """No ids, no bots, no times."""
+    path = chatstep.file("plain.json", TALK)
+    assert "Author Messages Share" in lines_of(chatstep("transcript", path).stdout)
+
+
 def test_the_same_as_data(chatstep: Commands, chat: str) -> None:
     """Everything that is shown, for programs."""
     told = chatstep.json("transcript", chat, "--assistant", "b1", "--last", "3")

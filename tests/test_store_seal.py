@@ -271,6 +271,29 @@ def test_processes_that_rotate_and_add_at_once_lose_no_secret(home: Path, url: s
     assert len((home / "seal.key").read_text().split()) == 1
 
 
+def test_a_reader_that_is_overtaken_by_rotations_again_and_again(home: Path, url: str) -> None:
+    """Each time the key file is read, the key is another one than that of the row."""
+
+    class Overtaken(Sealer):
+        left = 3
+
+        def open(self, sealed: bytes) -> Secret:
+            if self.left:
+                self.left -= 1
+                writing.rotate_key()
+            return super().open(sealed)
+
+    home.mkdir()
+    database = Database.open(url)
+    migrate(database)
+    writing = Connections(database, Sealer(home))
+    writing.add(WORK, {"api_key": Secret("a")})
+    overtaken = Overtaken(home)
+    assert Connections(database, overtaken).secrets("work") == {"api_key": Secret("a")}
+    assert overtaken.left == 0
+    database.close()
+
+
 def test_reseal_touches_only_what_is_sealed(home: Path, url: str) -> None:
     home.mkdir()
     database = Database.open(url)

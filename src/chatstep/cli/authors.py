@@ -76,7 +76,9 @@ def _people(people: list[AuthorSummary], history: History | None, total: int, wi
     roomy = width >= _ROOMY
     ids, bots = any(person.id for person in people), any(person.bot is not None for person in people)
     columns = ["Author", *(["Id"] if ids and roomy else []), *(["Bot"] if bots and roomy else [])]
-    columns += [*(["Counts as"] if history is not None else []), "Messages", "Share", "First", "Last"]
+    times = any(person.first or person.last for person in people)
+    columns += [*(["Counts as"] if history is not None else []), "Messages", "Share"]
+    columns += ["First", "Last"] if times else []
     made = table(*columns, right=("Messages",))
     most = max(person.messages for person in people)
     for person in people if full else people[:_MOST]:
@@ -92,7 +94,8 @@ def _people(people: list[AuthorSummary], history: History | None, total: int, wi
         cells += [role] if history is not None else []
         blocks = 12 if roomy else 4
         share = f"{bar(person.messages / most, blocks)} {100 * person.messages / total:>3.0f}%"
-        cells += [f"{person.messages:,}", Text(share, style="green"), *map(_day, (person.first, person.last))]
+        cells += [f"{person.messages:,}", Text(share, style="green")]
+        cells += map(_day, (person.first, person.last)) if times else ()
         made.add_row(name, *cells, style="cyan" if role == "assistant" else None)
     return made
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatstep.cli.completing import files
+from chatstep.cli.failures import without_keys
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import for_terminal, has_colour, print_json
 from chatstep.cli.session import settings
@@ -102,8 +103,16 @@ def _checked(names: tuple[str, ...], connections: Collection[str] | None) -> lis
             said = f"There is a flow `{draft.flow.name}` already, in {files[draft.flow.name]}."
             told.append(Problem(line=draft.lines["name"], place="name", message=said, hint="Call it otherwise."))
         told += check_flow(draft.flow, known_connections=connections, known_flows=flows, lines=draft.lines)
-        found.append((name, draft.flow, sorted(told, key=lambda problem: problem.line)))
+        found.append((name, draft.flow, [_without_keys(problem) for problem in sorted(told, key=lambda one: one.line)]))
     return found
+
+
+def _without_keys(problem: Problem) -> Problem:
+    """The problem, without what looks like a key: somebody may have put one where a connection's name belongs."""
+    from msgspec.structs import replace
+
+    hint = problem.hint and without_keys(problem.hint)
+    return replace(problem, place=without_keys(problem.place), message=without_keys(problem.message), hint=hint)
 
 
 def _connections() -> list[str]:

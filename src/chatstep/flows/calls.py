@@ -11,7 +11,7 @@ from chatstep.flows.problems import Problem
 from chatstep.flows.reading import fits
 from chatstep.places import near
 
-__all__ = ["CALL", "cycle", "problems_of_call"]
+__all__ = ["CALL", "called", "cycle", "problems_of_call"]
 
 CALL = "flow.call"
 """The step that runs another flow; its inputs are ``flow`` and ``inputs``."""

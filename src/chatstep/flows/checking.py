@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from chatstep.errors import InvalidInput
 from chatstep.expressions import Template, parse
-from chatstep.flows.calls import cycle, problems_of_call
+from chatstep.flows.calls import called, cycle, problems_of_call
 from chatstep.flows.definition import Flow, InputPart, StepPart
 from chatstep.flows.events import Event
 from chatstep.flows.fitting import connections_in, misfits
@@ -109,13 +109,15 @@ class _Checker:
             self.note(f"steps[{at}].with.flow", message, "A flow that calls itself would never end.")
 
     def _triggers(self) -> None:
-        seen: set[tuple[str, str | None]] = set()
+        seen: set[tuple[str | None, ...]] = set()
         for at, trigger in enumerate(self._flow.on):
             place = f"on[{at}].{trigger.type}"
-            same = (trigger.type, trigger.path if trigger.type == "webhook" else trigger.cron)
+            same = (trigger.type, trigger.path, trigger.cron, trigger.zone)
             if same in seen:
                 self.note(place, "This trigger is there twice.", "Leave one of them out.")
             seen.add(same)
+            if trigger.path is not None and (other := self._flow_at(trigger.path)):
+                self.note(f"{place}.path", f"Flow `{other}` is reached at this path.", "Choose another.")
             if trigger.secret is not None:
                 self._connection(trigger.secret, f"{place}.secret")
             for name in ("event_id", "text", "author", "conversation"):
@@ -125,6 +127,13 @@ class _Checker:
                     check_schedule(trigger.cron, trigger.zone, datetime.now(UTC))
                 except InvalidInput as problem:
                     self.note(f"{place}.{problem.place}", problem.message, problem.hint)
+
+    def _flow_at(self, path: str) -> str | None:
+        """Another flow whose webhook has this path."""
+        for name, other in (self._flows or {}).items():
+            if name != self._flow.name and any(trigger.path == path for trigger in other.on):
+                return name
+        return None
 
     def _step(self, at: int, part: StepPart) -> None:
         place, scope = f"steps[{at}]", _Scope(self._names, at)
@@ -266,9 +275,13 @@ class _Checker:
 
     def _output(self, part: StepPart) -> Shape:
         step = self._known.get(part.uses)
+        if step is None:
+            return None
         if part.each is not None:
-            return {"results": shape_of(list[Any]), **_OUTCOME} if step else None
-        return {**field_shapes(step.output), **_OUTCOME} if step else None
+            return {"results": shape_of(list[Any]), **_OUTCOME}
+        other = (self._flows or {}).get(called(part) or "")
+        outputs = {"outputs": dict.fromkeys(other.outputs)} if other else {}
+        return {**field_shapes(step.output), **outputs, **_OUTCOME}
 
     def _shape_of(self, path: tuple[str, ...], scope: _Scope) -> Shape:
         if path[0] != "steps":

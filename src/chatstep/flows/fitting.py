@@ -34,7 +34,12 @@ def connections_in(step: Step, given: Mapping[str, Any]) -> Iterator[tuple[str, 
     for name, shape in field_shapes(step.inputs).items():
         value = given.get(name)
         extra = shape.extra_json_schema or {} if isinstance(shape, inspect.Metadata) else {}
-        if str(extra.get("format", "")).startswith("connection") and isinstance(value, str) and "${{" not in value:
+        if (
+            str(extra.get("format", "")).startswith("connection")
+            and isinstance(value, str)
+            and value
+            and "${{" not in value
+        ):
             yield name, value
 
 

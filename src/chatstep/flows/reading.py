@@ -24,6 +24,8 @@ __all__ = ["LARGEST", "Draft", "fits", "read_draft", "read_flow"]
 LARGEST = 256_000
 """Bytes of a flow's file."""
 _MOST_PROBLEMS = 100
+_MOST_MARKS = 50_000
+_NESTED = re.compile(r"(?:[\[{]\s{0,9}){61}")
 _MOST_LINES = 20_000
 _LONGEST_PATH = 1000
 
@@ -53,6 +55,11 @@ def read_flow(source: str | Path) -> Flow:
 def read_draft(source: str | Path) -> Draft:
     """What can be read of a flow; raises InvalidInput for what is not YAML or too large, and UnreadableFile."""
     text, name = read_text(source, "flow", LARGEST)
+    # Such files take the reader of YAML seconds, so they are refused beforehand.
+    if _NESTED.search(text):
+        raise InvalidInput("The file is nested too deeply.", place=name, hint="No flow needs so many brackets.")
+    if sum(map(text.count, ",[{")) > _MOST_MARKS:
+        raise InvalidInput("The file holds more values than any flow.", place=name, hint="Split it in several flows.")
     root = parse_yaml(text, name)
     reader = _Reader()
     try:

@@ -91,7 +91,7 @@ class Body:
         """All bytes to the end."""
         content = self._response.content
         if self._unpacker is None and content.is_eof() and content.exception() is None:
-            return self._arrived(content.read_nowait())  # a small answer comes with its head: there is nothing to await
+            return self._arrived(content.read_nowait())  # it came with its head: there is nothing to await
         blocks = [block async for block in self]
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
@@ -115,12 +115,12 @@ class Body:
             content.set_exception(HttpProcessingError())
 
     def _arrived(self, whole: bytes) -> bytes:
-        self.size = len(whole)
-        if self.size > self._limit:
-            self.close()
-            raise self._too_large()
-        self._end()
-        return whole
+        self.size += len(whole)
+        if self.size <= self._limit:
+            self._end()
+            return whole
+        self.close()
+        raise self._too_large()
 
     async def _next_unpacked(self, unpacker: Unpacker) -> bytes:
         while not (piece := unpacker.piece()):

@@ -140,7 +140,8 @@ class Http:
                     error.with_details(attempts=attempt)
                     raise
             else:
-                _log_attempt(request, target, body.status, attempt, started)
+                if _log.isEnabledFor(logging.DEBUG):
+                    _log_attempt(request, target, body.status, attempt, started)
                 return taken
             await asyncio.sleep(delay)
 
@@ -183,7 +184,10 @@ class Http:
                 raise
             error = explain(exc, target.host) if phase is None else timed_out(phase, target.host)
         else:
-            watch.answered(response)
+            if response.closed:
+                watch.stop()  # all of the answer came with its head
+            else:
+                watch.answered(response)
             return Body(response, watch, target.host, self._max_body, attempt)
         finally:
             _watch.reset(token)
@@ -250,7 +254,5 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def _log_attempt(request: Request, target: Target, outcome: object, attempt: int, started: float) -> None:
-    if _log.isEnabledFor(logging.DEBUG):
-        took = (time.monotonic() - started) * 1000
-        where = (request.method, target.host, target.path)
-        _log.debug("%s %s%s: %s, attempt %d, %.0f ms", *where, outcome, attempt, took)
+    took = (time.monotonic() - started) * 1000
+    _log.debug("%s %s%s: %s, attempt %d, %.0f ms", request.method, target.host, target.path, outcome, attempt, took)

@@ -107,18 +107,18 @@ class Connections:
     def secrets(self, name: str) -> dict[str, Secret]:
         """The connection's secrets by field. Raises SealError when the sealing key is missing or another one."""
         sealed = self._read_sealed(name)
-        if sealed is None:
-            return {}
-        try:
-            opened = self._sealer.open(sealed)
-        except SealError:
-            # The sealing key may have been rotated between the two reads; then the row has changed too.
-            again = self._read_sealed(name)
-            if again is None or again == sealed:
-                raise
-            opened = self._sealer.open(again)
-        fields = msgspec.json.decode(opened.reveal(), type=dict[str, str])
-        return {field: Secret(text) for field, text in fields.items()}
+        while sealed is not None:
+            try:
+                opened = self._sealer.open(sealed)
+            except SealError:
+                # The sealing key may have been rotated between the two reads; then the row has changed too.
+                before, sealed = sealed, self._read_sealed(name)
+                if sealed == before:
+                    raise
+                continue
+            fields = msgspec.json.decode(opened.reveal(), type=dict[str, str])
+            return {field: Secret(text) for field, text in fields.items()}
+        return {}
 
     def rotate_key(self) -> int:
         """Replace the sealing key (see `Sealer.rotate`) and give the number of connections sealed anew."""

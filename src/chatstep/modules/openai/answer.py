@@ -134,9 +134,13 @@ def _unreadable(message: str, body: bytes) -> AnswerUnreadable:
 
 def usage_from(counts: CompletionUsage | None) -> Usage | None:
     """Token counts as ours; None where the server gave none."""
-    if counts is None or not (counts.prompt_tokens or counts.completion_tokens):
+    if counts is None:
         return None
-    prompt, completion = max(counts.prompt_tokens or 0, 0), max(counts.completion_tokens or 0, 0)
+    prompt, completion = counts.prompt_tokens or 0, counts.completion_tokens or 0
+    if not (prompt or completion):
+        return None
+    if prompt < 0 or completion < 0:
+        prompt, completion = max(prompt, 0), max(completion, 0)
     of_prompt, of_completion = counts.prompt_tokens_details, counts.completion_tokens_details
     return Usage(
         prompt=prompt,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from chatstep.errors import (
@@ -73,14 +72,19 @@ class Call:
             self.connection = await self.ctx.connection(self.inputs.connection)
             self.endpoint = self.connection.opened
             self.charging = Charging(self.inputs, self.connection)
-        inputs, connection, roughly = self.inputs, self.connection, not self.connection.limited
-        make = partial(draft_for, inputs, connection, stream=stream, roughly=roughly, window=self._window)
-        in_thread = takes_long(inputs, connection, roughly=roughly)
-        self.draft = await asyncio.to_thread(make) if in_thread else make()
-        body = self.draft.encoded()
-        await self.charging.prepare(self.draft)
+        if takes_long(self.inputs, self.connection, roughly=not self.connection.limited):
+            draft = await asyncio.to_thread(self._draft, stream)
+        else:
+            draft = self._draft(stream)
+        self.draft = draft
+        body = draft.encoded()
+        await self.charging.prepare(draft)
         self._asked = self._answering = True
         return Request("POST", self.endpoint.chat_url(self.inputs.model), self.endpoint.headers(), body)
+
+    def _draft(self, stream: bool) -> Draft:
+        connection = self.connection
+        return draft_for(self.inputs, connection, stream=stream, roughly=not connection.limited, window=self._window)
 
     @property
     def timeouts(self) -> Timeouts:

@@ -267,17 +267,15 @@ def make_inputs(message: object = "", fields: Mapping[str, Any] | None = None) -
     Raises InvalidInput for a wrong value, UnknownName for a field that is none.
     """
     values = dict(fields or {})
-    for spelling in sorted(values.keys() & _SPELLINGS):
-        if "max_tokens" in values:
-            raise InvalidInput("Max Tokens is given twice.", place=spelling, hint="Give it once, as max_tokens.")
-        values["max_tokens"] = values.pop(spelling)
+    if not _SPELLINGS.isdisjoint(values):
+        _spell_max_tokens(values)
     assistant = values.pop("assistant", None)
     if "history" in values:
         values["history"] = _history(values["history"], assistant)
     if "message" in values:
         message = values.pop("message")
     values["message"] = message if isinstance(message, (str, Message)) else message_from(message)
-    if not values.keys() <= _KNOWN:
+    if not _KNOWN.issuperset(values):
         name = next(name for name in values if name not in _KNOWN)
         raise unknown("input", name, _NAMES, place=name)
     if isinstance(values.get("stop"), list):
@@ -285,6 +283,13 @@ def make_inputs(message: object = "", fields: Mapping[str, Any] | None = None) -
     if "connection" not in values:
         raise InvalidInput("No connection was named.", place="connection", hint="Name one, such as rehearsal.")
     return MakeChatCompletion(**values)
+
+
+def _spell_max_tokens(values: dict[str, Any]) -> None:
+    for spelling in sorted(_SPELLINGS.intersection(values)):
+        if "max_tokens" in values:
+            raise InvalidInput("Max Tokens is given twice.", place=spelling, hint="Give it once, as max_tokens.")
+        values["max_tokens"] = values.pop(spelling)
 
 
 def _history(history: object, assistant: object) -> History | None:
