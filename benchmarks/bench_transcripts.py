@@ -94,7 +94,7 @@ def _highest() -> int:
 
 def measure(module: str, path: Path) -> dict[str, Any]:
     """Read an export in this process."""
-    from chatstep.transcript import Source
+    from chatstep.source import Source
 
     (kind,) = importlib.import_module(f"chatstep.modules.{module}").module.transcript_formats
     importlib.import_module(kind.reader)

@@ -131,3 +131,12 @@ def test_exports_do_not_overwrite(chatstep: Commands, kept: str) -> None:
     chatstep("conversations", "export", kept, "--to", "csv", "-O", path, code=2)
     chatstep("conversations", "export", kept, "--to", "csv", "-O", path, "--force")
     assert "Ana" in Path(path).read_text(encoding="utf-8")
+
+
+def test_a_title_is_no_number_of_a_line(chatstep: Commands) -> None:
+    """Files of one conversation a line call it by its number; its first words tell more. Damage is told."""
+    line = json.dumps({"messages": [{"role": "user", "content": "How deep?"}, {"role": "assistant", "content": "So."}]})
+    path = chatstep.file("lines.jsonl", f"{line}\n{line[:30]}\n".encode())
+    result = chatstep("conversations", "import", path, "--id", "depth")
+    assert "was not read: 1 lines that are no conversation" in result.stderr
+    assert [each["title"] for each in chatstep.json("conversations", "list")] == ["How deep?"]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,37 @@ def test_the_file_that_is_read_is_not_written_over(chatstep: Commands) -> None:
     before = Path(file).read_bytes()
     chatstep("transcript", file, "--to", "json", "-O", file, "--force", code=2)
     assert Path(file).read_bytes() == before
+
+
+def test_system_messages_count_as_such(chatstep: Commands) -> None:
+    """They are neither the assistant's nor a user's, whoever is named."""
+    rows = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "q"}]
+    path = chatstep.file("roles.json", [*rows, {"role": "assistant", "content": "a"}])
+    shown = lines_of(chatstep("transcript", path).stdout)
+    assert "Roles 1 assistant / 1 user / 1 system" in shown
+    assert "system system 1 ████████████ 33%" in shown
+    assert "user user 1 ████████████ 33%" in shown
+
+
+def test_what_is_lost_is_said_when_it_is_converted(chatstep: Commands) -> None:
+    """On stderr, beside the messages; what is left out on purpose is not a loss."""
+    path = chatstep.file("chat.json", [*CHAT, {"author": "Ana", "text": " "}])
+    assert chatstep("transcript", path, "--to", "csv").stderr == ""
+    path = chatstep.file("chat.json", [*CHAT, {"who": "Ana"}])
+    result = chatstep("transcript", path, "--to", "csv")
+    assert f"Warning: Part of {path} was not read: 1 records that are no message (messages[4]" in result.stderr
+    assert len(list(csv.reader(io.StringIO(result.stdout)))) == 5
+
+
+@pytest.mark.parametrize(("option", "value"), [("--since", "yesterday"), ("--until", "2026-02-30")])
+def test_a_time_that_is_none_names_its_option(chatstep: Commands, chat: str, option: str, value: str) -> None:
+    """As every error of the command line does."""
+    said = chatstep("transcript", chat, option, value, code=2).stderr
+    assert said.startswith(f"Error: {option}: '{value}' is no date or time.")
+
+
+def test_a_zip_by_a_pipe(chatstep: Commands) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        made.writestr("chat.json", json.dumps(CHAT))
+    assert chatstep.json("transcript", "-", input=stream.getvalue())["messages"] == 4

@@ -11,7 +11,8 @@ import pytest
 from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Attachment, Author, Message
 from chatstep.modules.openai import chatgpt_export as CHATGPT
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 FILE = Path(__file__).parent / "transcripts" / "chatgpt" / "conversations.json"
 USER, ASSISTANT = Author("user"), Author("assistant", bot=True)

@@ -11,7 +11,8 @@ from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Attachment, Author, Message
 from chatstep.modules.claude import transcript as CLAUDE
 from chatstep.modules.openai import chatgpt_export as CHATGPT
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 FOLDER = Path(__file__).parent / "transcripts"
 FILE = FOLDER / "claude" / "conversations.json"

@@ -10,7 +10,8 @@ import pytest
 from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Attachment, Author, Message
 from chatstep.modules.openai import fine_tuning as FINE_TUNING
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 FILE = Path(__file__).parent / "transcripts" / "fine_tuning" / "mixed.jsonl"
 USER, ASSISTANT, SYSTEM = Author("user"), Author("assistant", bot=True), Author("system")

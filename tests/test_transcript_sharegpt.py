@@ -10,7 +10,8 @@ import pytest
 from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Author, Message
 from chatstep.modules.openai import sharegpt as SHAREGPT
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 FILE = Path(__file__).parent / "transcripts" / "sharegpt" / "conversations.json"
 USER, ASSISTANT, SYSTEM = Author("user"), Author("assistant", bot=True), Author("system")

@@ -14,7 +14,7 @@ from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Attachment, Author, Message
 from chatstep.modules.slack import module
 from chatstep.modules.slack.text import plain_text
-from chatstep.transcript import Source
+from chatstep.source import Source
 from transcript_mutations import (
     Draw,
     as_bytes,
@@ -204,4 +204,4 @@ def test_damage_is_refused_or_accounted_for(here, damage):
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_long_damage(here):
-    for_seconds(150, lambda damage: check(here, damage))
+    for_seconds(60, lambda damage: check(here, damage))

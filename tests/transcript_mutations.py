@@ -14,7 +14,8 @@ import pytest
 from hypothesis import strategies as st
 
 from chatstep.errors import ChatstepError
-from chatstep.transcript import Source, Transcript, TranscriptFormat
+from chatstep.source import Source
+from chatstep.transcript import Transcript, TranscriptFormat
 
 ODD_VALUES = (None, True, 0, -1, 10**30, 1.5, "", "\ud83d", "x\0\u202e", [], [None], [["x"]], {}, {"text": 3}, {"": {}})
 ODD_BYTES = (b"\xff", b"\0", b'"', b"{", b"]", b"\\", b"\n", b": ", b"\xe2\x80", b"\\ud83d", b"9" * 40, b"[" * 3000)

@@ -10,8 +10,7 @@ import re
 from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
-from functools import lru_cache
+from datetime import UTC, datetime
 from itertools import pairwise
 from math import inf, isnan
 from typing import Any, TypeVar
@@ -22,7 +21,8 @@ from msgspec.structs import force_setattr
 
 from chatstep.errors import UnknownName, UnreadableFile
 from chatstep.message import Author, Message
-from chatstep.transcript import LeftOut, Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import LeftOut, Transcript
 
 __all__ = [
     "WIDE_MARKS",
@@ -30,12 +30,10 @@ __all__ = [
     "Reading",
     "as_utf8",
     "choose",
-    "clock_of",
     "decode",
     "not_utf8",
     "read_utf8",
     "seconds_of",
-    "utc_second",
 ]
 
 T = TypeVar("T")
@@ -128,14 +126,16 @@ def _damaged(reason: str, data: bytes | Raw, place: str) -> UnreadableFile:
     at = int(found[2]) if found else size
     before = bytes(data)[:at]
     line, column = before.count(b"\n") + 1, at - before.rfind(b"\n")
+    # Files on one line are counted in bytes; a line among others is named by who knows its number.
+    where = f"byte {at:,}" + (f" (line {line:,}), column {column:,}" if line > 1 else "")
     if found is None or at >= size:
         return UnreadableFile(
-            f"The JSON ends in the middle, at byte {size:,} (line {line:,}), column {column:,}.",
+            f"The JSON ends in the middle, at {where}.",
             place=place,
             hint=_EXPORT_AGAIN,
         )
     return UnreadableFile(
-        f"The JSON is malformed at byte {at:,} (line {line:,}), column {column:,}: {found[1]}.",
+        f"The JSON is malformed at {where}: {found[1]}.",
         place=place,
         hint="Export the chat again.",
     )
@@ -187,31 +187,6 @@ def seconds_of(time: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-_MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(1440)]
-_SECONDS = [f":{second:02}" for second in range(60)]
-_EPOCH = date(1970, 1, 1).toordinal()
-
-
-@lru_cache(maxsize=4)  # messages follow each other
-def _utc_day(day: int) -> str:
-    return date.fromordinal(_EPOCH + day).isoformat()
-
-
-def utc_second(second: int) -> str | None:
-    """The same as `utc_time` for whole seconds, in a third of the time; None for what is no time of this calendar."""
-    day, rest = divmod(second, 86_400)
-    try:
-        return f"{_utc_day(day)}T{clock_of(rest)}+00:00"
-    except (ValueError, OverflowError):
-        return None
-
-
-def clock_of(second: int, *, exact: bool = True) -> str:
-    """A second of the day, 0 to 86,399, as ``HH:MM:SS``, or as ``HH:MM``."""
-    minute = _MINUTES[second // 60]
-    return minute + _SECONDS[second % 60] if exact else minute
 
 
 class _Known:

@@ -17,7 +17,7 @@ from chatstep.errors import UnreadableFile
 from chatstep.message import clean_text
 from chatstep.reading import Chat, Reading, choose, decode, read_utf8
 from chatstep.sketch import Sketch, sketch
-from chatstep.transcript import Source
+from chatstep.source import Source
 
 __all__ = ["About", "Chosen", "choose_record", "data_files", "lines", "one_by_one", "records", "sketch_of"]
 

@@ -24,7 +24,12 @@ _MOST_PATHS = 2000
 _MOST_LISTED = 8
 _FIRST = 256
 
-Kind = Literal["array", "object", "lines", "text", "binary", "empty"]
+_HTML = re.compile(rb"<(?:!doctype html|html|head|body|!--)", re.IGNORECASE)
+
+Kind = Literal["array", "object", "lines", "text", "html", "binary", "empty"]
+
+
+_NO_JSON = {"text": "text", "html": "HTML", "binary": "bytes that are no text", "empty": "nothing"}
 
 
 class Sketch(Struct, frozen=True):
@@ -41,8 +46,8 @@ class Sketch(Struct, frozen=True):
         return all(path in self.paths for path in paths)
 
     def __str__(self) -> str:
-        if self.kind in ("text", "binary", "empty"):
-            return {"text": "text", "binary": "bytes that are no text", "empty": "nothing"}[self.kind]
+        if self.kind in _NO_JSON:
+            return _NO_JSON[self.kind]
         prefix = "[]." if self.kind == "array" else ""
         top = [path.removeprefix(prefix) for path in self.paths if path.startswith(prefix)]
         keys = [key for key in top if _PLAIN_KEY.fullmatch(key)][:_MOST_LISTED]
@@ -68,7 +73,7 @@ def sketch(head: bytes) -> Sketch:
     if text[:1] == b"[":
         return Sketch("array", _paths(text)) if _LIST_START.match(text) else Sketch("text")
     if text[:1] != b"{":
-        return Sketch("text")
+        return Sketch("html" if _HTML.match(text) else "text")
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     alone = [line[:1] == b"{" and line[-1:] == b"}" for line in lines]
     if len(lines) > 1 and sum(alone) >= len(lines) * (1 / 2 if alone[0] else 2 / 3):  # a damaged line is no surprise

@@ -14,7 +14,6 @@ from rich.text import Text
 from chatstep.cli.drawing import bar, fitted
 from chatstep.cli.histories import Chosen, format_title
 from chatstep.cli.screen import for_terminal, table
-from chatstep.message import History
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,10 +27,12 @@ _HEAD = 11
 _ROOMY = 100  # columns from which an id and a bot have columns of their own
 
 
-def draw_report(
-    chosen: Chosen, history: History | None, roles: Mapping[str, int] | None, out: Console, *, full: bool = False
-) -> None:
-    """All that is known of the file; with ``history`` also who counts as what."""
+Roles = Mapping[str, Mapping[str, int]]
+"""As what the messages of each author count, by id or else by name; all together under ""."""
+
+
+def draw_report(chosen: Chosen, roles: Roles | None, out: Console, *, full: bool = False) -> None:
+    """All that is known of the file; with ``roles`` also who counts as what."""
     from chatstep.transcripts import authors
 
     transcript = chosen.transcript
@@ -46,9 +47,9 @@ def draw_report(
     by = f"{len(people):,} author{'' if len(people) == 1 else 's'}"
     _line(out, "Messages", f"{count:,}{chosen_of} by {by}")
     if roles is not None:
-        _line(out, "Roles", " / ".join(f"{number:,} {role}" for role, number in roles.items()))
+        _line(out, "Roles", " / ".join(f"{number:,} {role}" for role, number in roles[""].items()))
     out.print()
-    out.print(_people(people, history, count, out.width, full=full))
+    out.print(_people(people, roles, count, out.width, full=full))
     hidden = 0 if full else len(people) - _MOST
     if hidden > 0:
         rest = sum(person.messages for person in people[_MOST:])
@@ -71,13 +72,13 @@ def _line(out: Console, name: str, text: str, style: str = "") -> None:
         out.print(Text().append(f"{'' if at else name:{_HEAD}}", style="dim").append(line), no_wrap=True)
 
 
-def _people(people: list[AuthorSummary], history: History | None, total: int, width: int, *, full: bool) -> Any:
+def _people(people: list[AuthorSummary], roles: Roles | None, total: int, width: int, *, full: bool) -> Any:
     """One row per author, the one with most messages first; in a narrow terminal the id stands below the name."""
     roomy = width >= _ROOMY
     ids, bots = any(person.id for person in people), any(person.bot is not None for person in people)
     columns = ["Author", *(["Id"] if ids and roomy else []), *(["Bot"] if bots and roomy else [])]
     times = any(person.first or person.last for person in people)
-    columns += [*(["Counts as"] if history is not None else []), "Messages", "Share"]
+    columns += [*(["Counts as"] if roles is not None else []), "Messages", "Share"]
     columns += ["First", "Last"] if times else []
     made = table(*columns, right=("Messages",))
     most = max(person.messages for person in people)
@@ -90,22 +91,14 @@ def _people(people: list[AuthorSummary], history: History | None, total: int, wi
         else:
             name.append(" bot" if person.bot else "", style="dim")
             name.append(f"\n{for_terminal(person.id)}" if person.id else "", style="dim")
-        role = _role(person, history)
-        cells += [role] if history is not None else []
+        role = ", ".join(roles[person.id or person.name]) if roles is not None else ""
+        cells += [role] if roles is not None else []
         blocks = 12 if roomy else 4
         share = f"{bar(person.messages / most, blocks)} {100 * person.messages / total:>3.0f}%"
         cells += [f"{person.messages:,}", Text(share, style="green")]
         cells += map(_day, (person.first, person.last)) if times else ()
         made.add_row(name, *cells, style="cyan" if role == "assistant" else None)
     return made
-
-
-def _role(person: AuthorSummary, history: History | None) -> str:
-    if history is None:
-        return ""
-    if history.assistant:
-        return "assistant" if {person.name, person.id} & set(history.assistant) else "user"
-    return person.name if person.name in ("assistant", "system", "tool") else "user"
 
 
 def _day(time: str | None) -> str:

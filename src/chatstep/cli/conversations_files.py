@@ -59,11 +59,13 @@ def import_file(file: str, assistant: tuple[str, ...], id: str | None, title: st
     chosen = Choice(file, **choice).read()  # type: ignore[arg-type]  # the options of those names
     history = chosen.history(assistant)
     author, messages = _with_roles(history)
-    title = title or chosen.transcript.channel or messages[0].text
+    channel = chosen.transcript.channel or ""
+    title = title or ("" if channel.isdecimal() else channel) or messages[0].text  # the number of a line is no title
     with open_store() as store:
         made = store.conversations.create(id, title=title, assistant=author)
         stored = _fill(store, made.id, messages)
     note(for_terminal(chosen.summary()))
+    chosen.warn_of_damage()
     if stored < len(messages):
         note(f"{len(messages) - stored:,} messages came twice, by their ids, and are kept once.")
     note(f"Go on with: chatstep chat --conversation {for_terminal(made.id)}")

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from msgspec import Struct
 
+from chatstep.cli.screen import warn
 from chatstep.errors import InputError, InvalidInput
 from chatstep.message import History
 
 if TYPE_CHECKING:
-    from chatstep.transcript import Source, Transcript
+    from chatstep.source import Source
+    from chatstep.transcript import Transcript
 
-__all__ = ["LARGEST", "Choice", "Chosen", "choice_options", "format_title"]
+__all__ = ["Choice", "Chosen", "choice_options", "format_title"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Words in a reader's reasons that tell of damage, where joins, pictures and deleted messages are left out on purpose.
 _DAMAGE = re.compile(r"no message|no conversation|unreadable|damaged|cells|unknown|without author|text before")
-LARGEST = 256 * 1024 * 1024
-"""The most bytes that are taken from stdin."""
 
 
 def choice_options(command: F) -> F:
@@ -83,6 +83,11 @@ class Chosen(Struct):
         listed = "; ".join(f"{row.count:,} {row.reason}" + (f" ({row.example})" if row.example else "") for row in rows)
         return f"Part of {self.place} was not read: {listed}."
 
+    def warn_of_damage(self) -> None:
+        """Say on stderr what of the file could not be read, if anything."""
+        if damage := self.damage():
+            warn(damage)
+
     def summary(self) -> str:
         """What was read in one line."""
         transcript = self.transcript
@@ -112,7 +117,11 @@ class Choice(Struct, frozen=True):
         left = sum(row.count for row in whole.left_out)
         if self.last is None and self.since is None and self.until is None:
             return Chosen(whole, place, len(whole.messages), left, older_exist=False)
-        found = select(whole, last=self.last, since=self.since, until=self.until)
+        try:
+            found = select(whole, last=self.last, since=self.since, until=self.until)
+        except InvalidInput as error:
+            error.details["place"] = f"--{error.place}"
+            raise
         if not found.messages:
             raise InvalidInput(
                 "No message is in that time.",
@@ -126,9 +135,9 @@ class Choice(Struct, frozen=True):
         if self.file != "-":
             return Path(self.file)
         from chatstep.cli.stdin import read_bytes
-        from chatstep.transcript import Source
+        from chatstep.source import LARGEST_STREAM, Source
 
-        return Source.of_bytes(read_bytes(LARGEST))
+        return Source.of_bytes(read_bytes(LARGEST_STREAM))
 
 
 def _span(transcript: Transcript) -> str:

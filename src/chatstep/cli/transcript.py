@@ -64,6 +64,7 @@ def transcript(file: str, assistant: tuple[str, ...], **rest: Any) -> None:
     if to is not None:
         named = assistant or to == "openai-jsonl"
         who = chosen.history(assistant).assistant if named else chosen.transcript.assistant
+        chosen.warn_of_damage()
         write_messages(chosen.transcript.messages, who, to, output, force=force)
         return
     fields = fields_of(rest)  # type: ignore[arg-type]  # what is left are the shared options
@@ -113,17 +114,18 @@ def _ids(file: str, channel: str) -> str:
     return channel
 
 
-def _roles(chosen: Chosen, history: History) -> dict[str, int]:
-    """How many messages count as what."""
+def _roles(chosen: Chosen, history: History) -> dict[str, Counter[str]]:
+    """As what the messages of each author count, by id or else by name, and how many; all together under ""."""
     from chatstep.modules.openai.roles import Roles
 
     roles = Roles(history)
-    found = {"assistant": 0, "user": 0}
+    found: dict[str, Counter[str]] = {"": Counter({"assistant": 0, "user": 0})}
     for at, message in enumerate(chosen.transcript.messages):
-        if message.role in ("system", "tool"):
-            found[message.role] = found.get(message.role, 0) + 1
-        else:
-            found["assistant" if roles.is_assistant(message, at) else "user"] += 1
+        role: str | None = message.role
+        if role not in ("system", "tool"):
+            role = "assistant" if roles.is_assistant(message, at) else "user"
+        found[""][role] += 1
+        found.setdefault(message.author.id or message.author.name, Counter())[role] += 1
     return found
 
 
@@ -144,7 +146,7 @@ def _data(chosen: Chosen, history: History | None, picture: Picture | None) -> d
         "left_out": transcript.left_out,
         "notes": transcript.notes,
         "assistant": history.assistant if history is not None else transcript.assistant,
-        "roles": None if history is None else _roles(chosen, history),
+        "roles": None if history is None else _roles(chosen, history)[""],
         "prompt": picture,
     }
 
@@ -154,7 +156,7 @@ def _draw(chosen: Chosen, history: History | None, picture: Picture | None, *, f
     from chatstep.cli.authors import draw_report
 
     out = console()
-    draw_report(chosen, history, None if history is None else _roles(chosen, history), out, full=full)
+    draw_report(chosen, None if history is None else _roles(chosen, history), out, full=full)
     if picture is None:
         return
     out.print()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from chatstep.errors import InvalidInput, UnreadableFile
 from chatstep.registry import modules, unknown
-from chatstep.sketch import sketch
-from chatstep.transcript import Source, Transcript, TranscriptFormat
+from chatstep.sketch import Sketch, sketch
+from chatstep.source import Source
+from chatstep.transcript import Transcript, TranscriptFormat
 
 __all__ = ["find_format", "formats", "read_transcript"]
 
@@ -34,19 +35,28 @@ def find_format(source: Source) -> TranscriptFormat:
     if found:
         names = ", ".join(each.name for each in found)
         raise UnreadableFile(
-            f"The file may be any of these: {names}.", place=place, hint="Say which, by the name of the format."
+            f"The file may be any of these: {names}.",
+            place=place,
+            hint="If it is a folder or zip of several exports, name the one that is meant; "
+            "from Python, `format` says which it is.",
         )
+    seen = sketch(source.head()) if source.kind == "file" else None
+    if seen is not None and seen.kind == "empty":
+        raise UnreadableFile("The file is empty.", place=place, hint="Export or download the chat again.")
+    is_html = seen.kind == "html" if seen is not None else any(name.endswith(".html") for name in source.names())
     raise UnreadableFile(
-        f"The file is no transcript that is known; it {_beginning(source)}.",
+        f"The file is no transcript that is known; it {_beginning(source, seen)}.",
         place=place,
-        hint=f"Formats: {', '.join(known)}. A simple one is CSV with the columns author and text.",
+        hint="Export the chat again as JSON: pages of HTML cannot be read."
+        if is_html
+        else f"Formats: {', '.join(known)}. A simple one is CSV with the columns author and text.",
     )
 
 
-def _beginning(source: Source) -> str:
+def _beginning(source: Source, seen: Sketch | None) -> str:
     """What the file begins with, in words that quote none of its texts."""
-    if source.kind == "file":
-        return f"begins with {sketch(source.head())}"
+    if seen is not None:
+        return f"begins with {seen}"
     kinds = Counter(Path(name).suffix.lower()[:12] or "no suffix" for name in source.names())
     listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(6))
     return f"is a {source.kind} with {f'these files: {listed}' if kinds else 'no files'}"

@@ -14,7 +14,8 @@ from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message, Role
 from chatstep.reading import Reading, decode, seconds_of
 from chatstep.records import About, choose_record, sketch_of
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 __all__ = ["read", "recognise"]
 

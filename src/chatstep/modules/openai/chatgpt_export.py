@@ -15,7 +15,8 @@ from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message, Role
 from chatstep.reading import Reading, decode
 from chatstep.records import About, choose_record, sketch_of
-from chatstep.transcript import Source, Transcript, utc_time
+from chatstep.source import Source
+from chatstep.transcript import Transcript, utc_time
 
 __all__ = ["read", "recognise"]
 

@@ -11,7 +11,8 @@ from chatstep.errors import UnreadableFile
 from chatstep.modules.openai.role_rows import read_rows
 from chatstep.reading import Chat, Reading, choose, decode, read_utf8
 from chatstep.records import data_files, lines, sketch_of
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 __all__ = ["read", "recognise"]
 

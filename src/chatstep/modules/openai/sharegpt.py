@@ -15,7 +15,8 @@ from chatstep.message import Author, Message
 from chatstep.modules.openai.role_rows import read_rows
 from chatstep.reading import Chat, Reading, choose, decode, read_utf8
 from chatstep.records import data_files, lines, records, sketch_of
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript
 
 __all__ = ["read", "recognise"]
 

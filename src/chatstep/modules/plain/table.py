@@ -16,7 +16,8 @@ from chatstep.modules.plain.order import oldest_first
 from chatstep.reading import Reading, read_utf8, seconds_of
 from chatstep.records import data_files
 from chatstep.sketch import head_as_utf8
-from chatstep.transcript import Source, Transcript, utc_time
+from chatstep.source import Source
+from chatstep.transcript import Transcript, utc_time
 
 __all__ = ["read", "recognise"]
 

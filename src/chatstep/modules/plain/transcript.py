@@ -17,7 +17,8 @@ from chatstep.message import Author, Message, Role, message_from
 from chatstep.modules.plain.order import oldest_first
 from chatstep.reading import Reading, decode, read_utf8
 from chatstep.records import data_files, lines, one_by_one, sketch_of
-from chatstep.transcript import Source, Transcript, utc_time
+from chatstep.source import Source
+from chatstep.transcript import Transcript, utc_time
 
 __all__ = ["read", "recognise"]
 

@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 
 from chatstep.reading import Chat, decode, read_utf8
 from chatstep.sketch import sketch
-from chatstep.transcript import Source
+from chatstep.source import Source
 
 __all__ = ["Archive", "User", "recognise"]
 

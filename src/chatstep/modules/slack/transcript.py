@@ -16,8 +16,9 @@ from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message
 from chatstep.modules.slack.archive import Archive, User, recognise
 from chatstep.modules.slack.text import plain_text, words_of_attachments, words_of_blocks
-from chatstep.reading import Reading, choose, utc_second
-from chatstep.transcript import Source, Transcript
+from chatstep.reading import Reading, choose
+from chatstep.source import Source
+from chatstep.transcript import Transcript, utc_second
 
 __all__ = ["read", "recognise"]
 

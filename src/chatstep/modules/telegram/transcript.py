@@ -14,9 +14,10 @@ from msgspec.json import Decoder
 
 from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message
-from chatstep.reading import Chat, Reading, choose, decode, read_utf8, seconds_of, utc_second
+from chatstep.reading import Chat, Reading, choose, decode, read_utf8, seconds_of
 from chatstep.sketch import head_as_utf8, may_have, sketch
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript, utc_second
 
 __all__ = ["read", "recognise"]
 

@@ -6,7 +6,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 from chatstep.reading import WIDE_MARKS, as_utf8, not_utf8
-from chatstep.transcript import Source
+from chatstep.source import Source
 
 __all__ = ["blocks"]
 

@@ -22,9 +22,10 @@ from chatstep.message import Author, Message
 from chatstep.modules.whatsapp.blocks import blocks
 from chatstep.modules.whatsapp.headers import ANY, Order, Variant, date_of, day_order, detect, minutes_of
 from chatstep.modules.whatsapp.rows import are_plain, author_name, is_plain, is_rename, said
-from chatstep.reading import Chat, Reading, choose, clock_of
+from chatstep.reading import Chat, Reading, choose
 from chatstep.sketch import head_as_utf8
-from chatstep.transcript import Source, Transcript
+from chatstep.source import Source
+from chatstep.transcript import Transcript, clock_of
 
 __all__ = ["read", "recognise"]
 
