@@ -200,3 +200,16 @@ def test_one_message_alone_and_halves_of_characters_in_keys() -> None:
 def test_equal_authors_are_one_object() -> None:
     messages = read(json.dumps([{"author": "A", "text": "x"}] * 3).encode()).messages
     assert messages[0].author is messages[2].author
+
+
+def test_a_message_without_a_name_is_called_by_id_or_role_or_left_out() -> None:
+    rows = [
+        {"author": {"name": "", "id": "u1"}, "text": "a"},
+        {"author": "", "text": "b", "role": "user"},
+        {"author": "", "text": "c"},
+    ]
+    transcript = read_bytes(json.dumps(rows).encode())
+    assert [(each.author.name, each.text) for each in transcript.messages] == [("u1", "a"), ("user", "b")]
+    assert [(row.reason, row.count, row.example) for row in transcript.left_out] == [
+        ("records without author", 1, "messages[2]")
+    ]

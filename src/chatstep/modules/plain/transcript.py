@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, json
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from chatstep.errors import InvalidInput, UnreadableFile
 from chatstep.message import Author, Message, Role, message_from
@@ -115,6 +115,12 @@ def _read_all(items: Iterator[tuple[str, Any]], place: str, reading: Reading) ->
         if not message.text or message.text.isspace():
             reading.leave("attachment without text" if message.attachments else "empty", where)
             continue
+        if not message.author.name:
+            called = message.author.id or message.role
+            if not called:
+                reading.leave("records without author", where)
+                continue
+            force_setattr(message, "author", replace(message.author, name=called))
         known = authors.setdefault(message.author, message.author)
         force_setattr(message, "author", known)
         reading.messages.append(message)
