@@ -208,7 +208,7 @@ def test_a_message_without_a_name_is_called_by_id_or_role_or_left_out() -> None:
         {"author": "", "text": "b", "role": "user"},
         {"author": "", "text": "c"},
     ]
-    transcript = read_bytes(json.dumps(rows).encode())
+    transcript = read(json.dumps(rows).encode())
     assert [(each.author.name, each.text) for each in transcript.messages] == [("u1", "a"), ("user", "b")]
     assert [(row.reason, row.count, row.example) for row in transcript.left_out] == [
         ("records without author", 1, "messages[2]")
