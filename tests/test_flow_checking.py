@@ -140,6 +140,7 @@ def test_a_sound_flow_has_no_problems() -> None:
         ("model: '${{ inputs.tone'", "model", "`${{` is not closed.", "Put `}}`"),
         ("model: '${{ inputs.tone.__class__ }}'", "model", "no `__class__` in it", ""),
         ("stop: ['${{ x }}']", "stop[0]", "`x` is not a name", "There are"),
+        ("extra: {'${{ run.id }}': 1}", "extra.${{ run.id }}", "A key holds no expression.", "into a value"),
         ("extra: {a: {b: '${{ x }}'}}", "extra.a.b", "`x` is not a name", "There are"),
     ],
 )  # fmt: skip
@@ -441,6 +442,26 @@ def test_a_step_that_reads_more_than_its_struct_says_decides() -> None:
 def test_a_flow_without_source_is_checked_as_well() -> None:
     flow = Flow(name="a", steps=(StepPart(id="one", uses="nothing.here"),))
     assert [(found.line, found.place) for found in check(flow)] == [(0, "steps[0].uses")]
+
+
+def test_a_called_flow_is_looked_into() -> None:
+    called = read_flow("name: called\nsteps: [{id: s, uses: flow.set, with: {values: {}}}]\noutputs: {total: 1}\n")
+    text = """\
+name: a
+steps:
+  - {id: other, uses: flow.call, with: {flow: called, inputs: {x: 1}}}
+  - {id: self, uses: flow.call, with: {flow: a}}
+outputs:
+  right: ${{ steps.other.outputs.total }}
+  wrong: ${{ steps.other.outputs.totl }}
+"""
+    found = problems(text, known_flows={"called": called})
+    assert [(problem.line, problem.place, problem.message) for problem in found] == [
+        (3, "steps[0].with.inputs.x", "Flow `called` has no input `x`."),
+        (4, "steps[1].with.flow", "The flow calls itself: a → a."),
+        (7, "outputs.wrong", "There is no `totl` in `steps.other.outputs`."),
+    ]
+    assert [problem.place for problem in problems(text, known_flows=None)] == []
 
 
 def test_two_flows_cannot_have_one_path() -> None:

@@ -208,6 +208,8 @@ class _Checker:
                 self._template(value, place, scope)
         elif isinstance(value, dict):
             for key, item in value.items():
+                if "${{" in key:
+                    self.note(f"{place}.{key[:80]}", "A key holds no expression.", "Put the expression into a value.")
                 self._texts(item, f"{place}.{key[:80]}", scope)
         elif isinstance(value, list):
             for at, item in enumerate(value):

@@ -68,11 +68,11 @@ class Trigger(Struct, frozen=True, kw_only=True):
     signature: Literal["standard", "hub", "slack"] = "standard"
     """webhook: how deliveries are signed (see `chatstep.flows.webhooks`)."""
     event_id: str | None = None
-    """webhook: an expression over ``headers`` and ``body`` that names the event, so that a second delivery is known."""
+    """webhook: names the event, so that a second delivery is known; an expression over `headers`, `body`, `query`."""
     text: str | None = None
     author: str | None = None
     conversation: str | None = None
-    """webhook: expressions over ``headers`` and ``body``."""
+    """webhook: expressions over the same."""
     cron: str | None = None
     zone: str = "UTC"
     missed: Literal["skip", "latest", "all"] = "latest"
