@@ -58,12 +58,19 @@ def draw_report(chosen: Chosen, roles: Roles | None, out: Console, *, full: bool
         out.print()
         made = table("Left out", "Messages", "Example", right=("Messages",))
         for row in transcript.left_out:
-            made.add_row(for_terminal(row.reason), f"{row.count:,}", for_terminal(row.example or ""))
+            made.add_row(
+                for_terminal(row.reason), f"{row.count:,}", for_terminal(_inside(row.example or "", chosen.place))
+            )
         out.print(made)
     if transcript.notes:
         out.print()
         for words in transcript.notes:
             _line(out, "Note", words, style="yellow")
+
+
+def _inside(example: str, place: str) -> str:
+    """Where an example is inside the file, which everybody knows who named it."""
+    return example.removeprefix(place).lstrip("!/: ") if example.startswith(place) else example
 
 
 def _line(out: Console, name: str, text: str, style: str = "") -> None:
