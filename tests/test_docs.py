@@ -23,7 +23,7 @@ import pytest
 
 from chatstep.errors import all_errors
 from chatstep.modules.openai.connection import PRESETS
-from chatstep.modules.openai.window import Dropped
+from chatstep.modules.openai.tail import Dropped
 from chatstep.registry import connection_kinds, steps
 from chatstep.rehearsal import Rehearsal
 from chatstep.settings import SETTINGS, Settings

@@ -435,7 +435,7 @@ class Watched(list[Message]):
     looks = 0
 
     def __getitem__(self, at):  # type: ignore[no-untyped-def]
-        self.looks += 1
+        self.looks += len(range(*at.indices(len(self)))) if isinstance(at, slice) else 1
         return super().__getitem__(at)
 
 

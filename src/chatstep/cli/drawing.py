@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from chatstep.cli.picture import Picture, Row
-    from chatstep.modules.openai.window import Dropped
+    from chatstep.modules.openai.tail import Dropped
 
 __all__ = ["bar", "draw", "draw_figures", "draw_rows", "fitted", "visible", "voices"]
 

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from chatstep.modules.openai import prices
 from chatstep.modules.openai.prices import Usage
-from chatstep.modules.openai.window import STEADY_FROM, Dropped
+from chatstep.modules.openai.tail import Dropped
+from chatstep.modules.openai.window import STEADY_FROM
 
 if TYPE_CHECKING:
     from chatstep.cli.preview import Preview

@@ -17,7 +17,8 @@ from chatstep.errors import InvalidInput
 from chatstep.message import History, Message, message_from
 from chatstep.modules.openai.prices import Usage
 from chatstep.modules.openai.speakers import Speakers
-from chatstep.modules.openai.window import Dropped, Window
+from chatstep.modules.openai.tail import Dropped
+from chatstep.modules.openai.window import Window
 from chatstep.registry import unknown
 
 __all__ = ["Completion", "CompletionFields", "Cost", "MakeChatCompletion", "make_inputs"]

@@ -26,20 +26,13 @@ from chatstep.modules.openai.speakers import (
     label_tokens,
     labels_for,
 )
+from chatstep.modules.openai.tail import Dropped, Kept, PromptMessage, read_tail
 from chatstep.modules.openai.tokens import PER_MESSAGE, REPLY, ByteCounter, Counter
-from chatstep.modules.openai.window import Dropped, Tail, Window, in_order, start_with_user, steady, walk_back
+from chatstep.modules.openai.window import Window, fitting, in_order, start_with_user, steady
 
 __all__ = ["Budget", "Dropped", "Prompt", "PromptMessage", "Speakers", "Wanted", "build"]
 
 MARGIN = 16  # tokens kept free of the window, since a server may count a few more than we do
-
-
-class PromptMessage(Struct, omit_defaults=True):
-    """One message as it is sent."""
-
-    role: str
-    content: str
-    name: str | None = None
 
 
 class Budget(Struct, frozen=True):
@@ -114,28 +107,29 @@ def build(wanted: Wanted, facts: ModelFacts, dialect: Dialect, counter: Counter 
         newest_tokens = counter[newest.text] + PER_MESSAGE + (costs.of(newest.author) if newest.author else 0)
         fixed += newest_tokens
     budget = _budget(wanted, facts, dialect, fixed)
-    tail = walk_back(messages, (lead, end), roles, budget.history, counter, costs)
+    fit = fitting(read_tail(messages, (lead, end), roles, budget.history, counter), lead, budget.history, costs)
     if wanted.window == "steady" and wanted.history is not None:
-        steady(tail, messages, _steady_budget(wanted, budget, newest_tokens), older_exist=wanted.history.older_exist)
-    if tail.cut or dialect.alternate:
-        start_with_user(tail)
-    if not (instructions or newest or tail.at):
+        steady(fit, messages, _steady_budget(wanted, budget, newest_tokens), older_exist=wanted.history.older_exist)
+    if fit.cut or dialect.alternate:
+        start_with_user(fit)
+    kept = fit.kept
+    if not (instructions or newest or kept.at):
         raise _nothing_to_send()
     leading = lead if instructions and not _given(wanted.instructions) else 0
     if lead and not leading:
-        tail.dropped.append(Dropped("system", 0, lead - 1))
-    prompt = Prompt([], [], [], 0, counter.exact and facts.exact, budget, in_order(tail.dropped), leading=leading)
+        fit.dropped.append(Dropped("system", 0, lead - 1))
+    prompt = Prompt([], [], [], 0, counter.exact and facts.exact, budget, in_order(fit.dropped), leading=leading)
     prompt.repeated = end if end < len(messages) else None
-    if not any(tail.assistant):
-        prompt.warnings = roles.warnings(messages[at].author for at in tail.at)
+    if None not in kept.speaker:
+        prompt.warnings = roles.warnings(messages[at].author for at in kept.at)
     if instructions:
         prompt.add(
             PromptMessage(dialect.instructions_role, clean_text(instructions)), -2, counter[instructions] + PER_MESSAGE
         )
-    labels = _labels(wanted.speakers, mode, messages, tail, newest)
+    labels = _labels(wanted.speakers, mode, messages, kept, newest)
     if labels and mode:
         prompt.speakers = mode
-    _add_conversation(prompt, messages, tail, newest, _Labelling(labels, mode, counter))
+    _add_conversation(prompt, kept, newest, _Labelling(labels, mode, counter))
     if dialect.alternate:
         _merge_neighbours(prompt)
     prompt.exact = prompt.exact and prompt.speakers != "prefix" and not prompt.merged
@@ -213,17 +207,13 @@ def _steady_budget(wanted: Wanted, budget: Budget, newest_tokens: int) -> int | 
 
 
 def _labels(
-    speakers: Speakers, mode: LabelMode | None, messages: Sequence[Message], tail: Tail, newest: Newest | None
+    speakers: Speakers, mode: LabelMode | None, messages: Sequence[Message], kept: Kept, newest: Newest | None
 ) -> dict[str, str]:
     """The labels of the people who speak; none where `auto` finds fewer than two of them."""
     if mode is None:
         return {}
-    authors = {
-        author_key(author): author
-        for at, by_assistant in zip(tail.at, tail.assistant, strict=True)
-        if not by_assistant
-        for author in (messages[at].author,)
-    }
+    last = dict(zip(kept.speaker, kept.at, strict=True))
+    authors = {key: messages[at].author for key, at in last.items() if key is not None}
     if newest is not None and newest.author is not None:
         authors[author_key(newest.author)] = newest.author
     return {} if speakers == "auto" and len(authors) < 2 else labels_for(authors.values(), mode)
@@ -235,40 +225,36 @@ class _Labelling:
     def __init__(self, labels: dict[str, str], mode: LabelMode | None, counter: Counter | ByteCounter) -> None:
         self.labels = labels
         self.as_name = mode == "name"
+        self.cost = {key: label_tokens(label, mode, counter) for key, label in labels.items() if mode}
         self.counter = counter
-        self.label_cost = {key: label_tokens(label, mode, counter) for key, label in labels.items() if mode}.get
 
-    def user(self, text: str, key: str) -> PromptMessage:
-        """The message as it is sent."""
+    def user(self, text: str, key: str) -> tuple[PromptMessage, int]:
+        """The message as it is sent, and what its label costs; ``key`` is the author's."""
         label = self.labels.get(key)
         if label is None:
-            return PromptMessage("user", text)
-        return PromptMessage("user", text, label) if self.as_name else PromptMessage("user", f"{label}: {text}")
+            return PromptMessage("user", text), 0
+        if self.as_name:
+            return PromptMessage("user", text, label), self.cost[key]
+        return PromptMessage("user", f"{label}: {text}"), self.cost[key]
 
 
-def _add_conversation(
-    prompt: Prompt, messages: Sequence[Message], tail: Tail, newest: Newest | None, labelling: _Labelling
-) -> None:
+def _add_conversation(prompt: Prompt, kept: Kept, newest: Newest | None, labelling: _Labelling) -> None:
     """Add the history's messages and the newest one."""
-    user, label_cost = labelling.user, labelling.label_cost
-    for at, assistant, tokens in zip(tail.at, tail.assistant, tail.tokens, strict=True):
-        message = messages[at]
-        text = message.text if message.text.isascii() else clean_text(message.text)
-        if assistant:
-            prompt.messages.append(PromptMessage("assistant", text))
-            prompt.each.append(tokens)
-        else:
-            key = message.author.id or message.author.name
-            prompt.messages.append(user(text, key))
-            prompt.each.append(tokens + label_cost(key, 0))
-    prompt.sources.extend(tail.at)
+    prompt.sources.extend(kept.at)
+    if not labelling.labels:
+        prompt.messages.extend(kept.sent)
+        prompt.each.extend(kept.tokens)
+    else:
+        for sent, tokens, speaker in zip(kept.sent, kept.tokens, kept.speaker, strict=True):
+            message, more = (sent, 0) if speaker is None else labelling.user(sent.content, speaker)
+            prompt.messages.append(message)
+            prompt.each.append(tokens + more)
     if newest is not None:
         text, tokens = clean_text(newest.text), labelling.counter[newest.text] + PER_MESSAGE
-        if newest.author is None:
-            prompt.add(PromptMessage("user", text), -1, tokens)
-        else:
-            key = author_key(newest.author)
-            prompt.add(user(text, key), -1, tokens + label_cost(key, 0))
+        message, more = (
+            labelling.user(text, author_key(newest.author)) if newest.author else (PromptMessage("user", text), 0)
+        )
+        prompt.add(message, -1, tokens + more)
 
 
 def _merge_neighbours(prompt: Prompt) -> None:
@@ -279,7 +265,7 @@ def _merge_neighbours(prompt: Prompt) -> None:
     for message, source, tokens in rows:
         last = prompt.messages[-1] if prompt.messages else None
         if last is not None and last.role == message.role:
-            last.content = f"{last.content}\n\n{message.content}"
+            prompt.messages[-1] = PromptMessage(last.role, f"{last.content}\n\n{message.content}", last.name)
             merged.append(prompt.sources[-1])
             prompt.sources[-1] = source
             prompt.each[-1] += tokens

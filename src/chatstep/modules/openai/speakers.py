@@ -89,6 +89,12 @@ class LabelCosts:
         self._due = 0
         self._by_key: dict[str, int] = {}
 
+    def may_cost(self, speakers: Iterable[str | None]) -> bool:
+        """Whether messages of these people, by `author_key`, may cost anything for labels."""
+        if self._mode is None:
+            return False
+        return not self._waiting or len({*speakers, *self._by_key} - {None}) > 1
+
     def of(self, author: Author) -> int:
         """The tokens that one more message of this author costs for labels."""
         key = author.id or author.name

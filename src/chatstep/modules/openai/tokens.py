@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 from chatstep.message import clean_text
 from chatstep.modules.openai.models import Encoding
+from chatstep.modules.openai.recent import Recent
 
 __all__ = [
     "LONG_TEXT",
@@ -46,6 +48,7 @@ _KEPT_WHOLE = 20_000
 _ENTRY = 150
 _ROOM = 16_000_000
 _LONG_ENTRIES = 2_000
+_TAILS = 500_000  # tokens of the histories whose tails are remembered: those of 60 chats with a window of 8,000
 
 
 _asked: set[Encoding] = set()
@@ -106,6 +109,7 @@ class Counter(dict[str, int]):
         self._held = 0
         self._old: dict[str, int] = {}
         self._long: dict[tuple[int, int], int] = {}
+        self.tails: Recent[Any] = Recent(_TAILS)  # what `tail` read with these counts
 
     @property
     def exact(self) -> bool:
@@ -149,6 +153,10 @@ class ByteCounter(dict[str, int]):
     """
 
     exact = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tails: Recent[Any] = Recent(0)
 
     def __missing__(self, text: str) -> int:
         """The size, not kept."""
