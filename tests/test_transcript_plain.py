@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -213,3 +216,31 @@ def test_a_message_without_a_name_is_called_by_id_or_role_or_left_out() -> None:
     assert [(row.reason, row.count, row.example) for row in transcript.left_out] == [
         ("records without author", 1, "messages[2]")
     ]
+
+
+def table_of(texts: list[str]) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("author", "text"), *(("Ana", text) for text in texts)])
+    return stream.getvalue().encode()
+
+
+def test_rows_over_the_borders_of_blocks() -> None:
+    """A long table is read in blocks, which may be cut anywhere in a cell."""
+    chance = random.Random(1)
+    texts = [
+        "".join(chance.choices(['""', "\n", "\r\n", ",", "word ", '"\n'], k=chance.randint(1, 400)))
+        for _ in range(5000)
+    ]
+    texts[100] = "x\n" * 2_000_000
+    texts = [f"{text}." for text in texts]
+    data = table_of(texts)
+    assert len(data) > 6_000_000
+    assert [message.text for message in read(data).messages] == texts
+
+
+def test_an_open_quote_far_inside_is_named() -> None:
+    data = table_of(["one\ntwo"] * 200_000)
+    at = data.index(b'"one', len(data) // 2)
+    line = data.count(b"\n", 0, at) + 1
+    with pytest.raises(UnreadableFile, match=f"line {line:,} is not closed"):
+        read(data[: at + 9] + b"?" + data[at + 9 :])

@@ -19,7 +19,7 @@ from chatstep.reading import Chat, Reading, choose, decode, read_utf8
 from chatstep.sketch import Sketch, sketch
 from chatstep.source import Source
 
-__all__ = ["About", "Chosen", "choose_record", "data_files", "lines", "one_by_one", "records", "sketch_of"]
+__all__ = ["About", "Chosen", "blocks_of", "choose_record", "data_files", "lines", "one_by_one", "records", "sketch_of"]
 
 _CONVERSATIONS = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
 _BLOCK = 1 << 20
@@ -82,19 +82,12 @@ def records(source: Source, name: str | None, key: str) -> tuple[list[Any], tupl
 def lines(data: bytes) -> Iterator[tuple[int, Raw]]:
     """The lines that are not blank, numbered from 1, without their line feeds.
 
-    Works in blocks and lets go of those that are done, and of the data itself, where the caller does so too.
+    Lets go of what is done, and of the data itself, where the caller does so too.
     """
-    blocks: list[mmap] = []
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start + _BLOCK) + 1 or len(data)
-        blocks.append(_apart(data[start:end]))
-        start = end
-    del data
-    blocks.reverse()
     number = 0
-    while blocks:
-        block = blocks.pop()
+    blocks = blocks_of(data)
+    del data
+    for block in blocks:
         view = memoryview(block)
         start = 0
         while start < len(block):
@@ -105,6 +98,23 @@ def lines(data: bytes) -> Iterator[tuple[int, Raw]]:
             if line and (line[0] not in b" \t\r" or bytes(line).strip()):
                 yield number, Raw(line)
             start = end + 1
+
+
+def blocks_of(data: bytes) -> Iterator[mmap]:
+    """The data in blocks that end with a line feed, in copies of their own, of which those that are done are let go."""
+    blocks: list[mmap] = []
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start + _BLOCK) + 1 or len(data)
+        blocks.append(_apart(data[start:end]))
+        start = end
+    return _emptying(blocks)
+
+
+def _emptying(blocks: list[mmap]) -> Iterator[mmap]:
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()
 
 
 def _apart(data: bytes) -> mmap:

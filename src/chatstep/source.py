@@ -81,7 +81,9 @@ class Source:
                     place=str(self.path),
                     hint="Download or copy it again.",
                 )
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        except UnreadableFile:
+            raise
+        except Exception as error:  # as in _read
             raise self._unreadable(error, str(self.path)) from None
 
     def names(self) -> list[str]:
@@ -97,7 +99,7 @@ class Source:
         if self.kind == "file":
             return [self.path.name]
         if self._zip is not None:
-            found = [info.filename for info in self._zip.infolist() if not info.is_dir()]
+            found = [info.filename for info in self._zip.infolist() if not info.filename.endswith("/")]
             return sorted(filter(_is_plain, found))
         here, names = self.path.resolve(), []
         for met, path in enumerate(self.path.rglob("*")):

@@ -110,7 +110,7 @@ def _read_messages(header: _Header, place: str, reading: Reading) -> None:
 def _decoded(decoder: json.Decoder[T], raw: Raw) -> T | None:
     try:
         return decoder.decode(raw)
-    except DecodeError:
+    except (DecodeError, RecursionError):
         try:
             return decode(decoder, raw, "message")  # mends halves of characters
         except UnreadableFile:

@@ -255,7 +255,7 @@ def _with_names(text: str, raw: Raw) -> str:
     """The text of an export without markdown, where people are still numbers, with their names."""
     try:
         names = {str(who.id): who.nickname or who.name for who in _MENTIONS.decode(raw).mentions}
-    except (DecodeError, ValueError):
+    except (DecodeError, RecursionError, ValueError):
         return text
 
     def name(found: re.Match[str]) -> str:

@@ -120,7 +120,7 @@ def _read_thread(header: _Header, place: str, reading: Reading) -> None:
     for id, raw in nodes.items():
         try:
             nodes[id] = _NODE.decode(raw)
-        except DecodeError:
+        except (DecodeError, RecursionError):
             nodes[id] = None
             reading.leave("unreadable", f"{place}, node {id[:40]}")
     cited = 0
@@ -165,14 +165,14 @@ def _shown(nodes: dict[str, Any], current: str | None, reading: Reading) -> list
 def _time_of(node: _Node) -> float:
     try:
         return _STAMP.decode(node.message).create_time or 0.0
-    except DecodeError:
+    except (DecodeError, RecursionError):
         return 0.0
 
 
 def _said(raw: Raw) -> _Said | None:
     try:
         return _SAID.decode(raw)
-    except DecodeError:
+    except (DecodeError, RecursionError):
         try:
             return decode(_SAID, raw, "message")  # mends halves of characters
         except UnreadableFile:
@@ -211,7 +211,7 @@ def _words_of_citation(found: re.Match[str]) -> str:
     if kind == "entity" and rest:
         try:
             return json.decode(rest[0].encode(), type=list[str])[1]
-        except (DecodeError, IndexError):
+        except (DecodeError, RecursionError, IndexError):
             return ""
     return ""
 

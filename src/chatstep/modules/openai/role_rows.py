@@ -46,7 +46,7 @@ def read_rows(rows: list[Raw], place: str, reading: Reading) -> None:
         row: _Row | None
         try:
             row = decode_row(raw)
-        except DecodeError:
+        except (DecodeError, RecursionError):
             row = _mended(raw)
         message = _message(row) if row is not None else "unreadable"
         if isinstance(message, str):

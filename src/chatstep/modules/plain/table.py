@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from mmap import mmap
 
 from msgspec import DecodeError, json
 
@@ -14,7 +16,7 @@ from chatstep.errors import UnreadableFile
 from chatstep.message import Attachment, Author, Message, Role
 from chatstep.modules.plain.order import oldest_first
 from chatstep.reading import Reading, read_utf8, seconds_of
-from chatstep.records import data_files
+from chatstep.records import blocks_of, data_files
 from chatstep.sketch import head_as_utf8
 from chatstep.source import Source
 from chatstep.transcript import Transcript, utc_time
@@ -78,7 +80,9 @@ def read(source: Source, channel: str | None) -> Transcript:
     reading.notes += notes
     authors: dict[Author, Author] = {}
     unclear = 0
-    for number, row in enumerate(_rows(data, start, mark, place), 2):
+    blocks = blocks_of(data)
+    del data
+    for number, row in enumerate(_rows(blocks, start, mark, place), 2):
         where = f"row {number:,}"
         if len(row) > width and any(row[width:]):
             reading.leave("rows with more cells than columns (a text without quotes?)", where)
@@ -121,26 +125,41 @@ def _header(data: bytes) -> tuple[bytes, Columns, int, int] | None:
     return None
 
 
-def _rows(data: bytes, at: int, mark: bytes, place: str) -> Iterator[list[bytes]]:
-    """The rows that are not blank."""
+def _rows(blocks: Iterator[mmap], at: int, mark: bytes, place: str) -> Iterator[list[bytes]]:
+    """The rows that are not blank, from a place in the first block on."""
     match = _CELL[mark].match
-    row: list[bytes] = []
-    while at < len(data) or row:
-        cell = match(data, at)
-        if cell is None:
-            line = data.count(b"\n", 0, at) + 1
-            raise UnreadableFile(
-                f"A quote that opens on line {line:,} is not closed, or something follows the closing one.",
-                place=place,
-                hint='Write a quote inside a cell twice (""); if the file was cut off, export it again.',
-            )
-        quoted = cell[1]
-        row.append(quoted.replace(b'""', b'"') if quoted is not None else cell[2])
-        at = cell.end()
-        if cell[3] != mark:
-            if len(row) > 1 or row[0]:
-                yield row
-            row = []
+    line = 1
+    for whole in blocks:
+        block: mmap | bytes = whole
+        joined, begin = 1, at
+        row: list[bytes] = []
+        while at < len(block) or row:
+            cell = match(block, at)
+            if cell is None:  # the row may go on in the next block; twice as many each time, if it is a long one
+                more = b"".join(islice(blocks, joined))
+                if not more:
+                    raise _unclosed(line + block[:at].count(b"\n"), place)
+                line += block[:begin].count(b"\n")
+                block, at, begin, row = block[begin:] + more, 0, 0, []
+                joined *= 2
+                continue
+            quoted = cell[1]
+            row.append(quoted.replace(b'""', b'"') if quoted is not None else cell[2])
+            at = cell.end()
+            if cell[3] != mark:
+                if len(row) > 1 or row[0]:
+                    yield row
+                row, begin = [], at
+        line += block[:].count(b"\n")
+        at = 0
+
+
+def _unclosed(line: int, place: str) -> UnreadableFile:
+    return UnreadableFile(
+        f"A quote that opens on line {line:,} is not closed, or something follows the closing one.",
+        place=place,
+        hint='Write a quote inside a cell twice (""); if the file was cut off, export it again.',
+    )
 
 
 def _message(row: list[bytes], columns: Columns, authors: dict[Author, Author]) -> Message | str:
@@ -182,5 +201,5 @@ def _time(cell: str | None) -> str | None:
 def _attachments(cell: str) -> tuple[Attachment, ...]:
     try:
         return _ATTACHMENTS.decode(cell)
-    except DecodeError:
+    except (DecodeError, RecursionError):
         return (Attachment("file", url=cell),)

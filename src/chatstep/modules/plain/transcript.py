@@ -101,11 +101,11 @@ def _read_all(items: Iterator[tuple[str, Any]], place: str, reading: Reading) ->
     for where, item in items:
         try:
             message = readers[0](item)
-        except DecodeError:
+        except (DecodeError, RecursionError):
             try:
                 message = readers[1](item)
                 readers.reverse()  # files are mostly of one form
-            except DecodeError:
+            except (DecodeError, RecursionError):
                 try:
                     message = _in_any_form(item, f"{place}: {where}")
                 except InvalidInput as error:

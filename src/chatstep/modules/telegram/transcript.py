@@ -246,7 +246,7 @@ def _text_of(row: _Row, raw: Raw) -> str:
     if text is None:
         try:
             text = [*_ENTITIES.decode(raw).text_entities]
-        except (DecodeError, ValueError):
+        except (DecodeError, RecursionError, ValueError):
             return ""
     if isinstance(text, str):
         return text
