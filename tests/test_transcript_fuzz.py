@@ -11,6 +11,7 @@ import io
 import json
 import resource
 import zipfile
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from chatstep.errors import ChatstepError, UnreadableFile
 from chatstep.source import Source
 from chatstep.transcript import Transcript
 from chatstep.transcripts import formats, read_transcript
-from transcript_mutations import Draw, as_bytes, damage_bytes, damage_tree, draws, for_seconds
+from transcript_mutations import Draw, as_bytes, damage_bytes, damage_tree, draws, for_seconds, places_in
 
 FOLDER = Path(__file__).parent / "transcripts"
 SAMPLES = {
@@ -126,6 +127,23 @@ def test_all_formats_are_here() -> None:
 @given(damage=draws)
 def test_damaged_files_raise_our_errors_only(name: str, damage: list[Draw]) -> None:
     check(name, damage)
+
+
+DEEP = b"[" * 3000 + b"]" * 3000
+
+
+@pytest.mark.parametrize("name", [name for name, (path, _) in SAMPLES.items() if path.suffix.startswith(".json")])
+def test_deep_nesting_anywhere_is_an_error_of_ours(name: str) -> None:
+    """In place of one value of the file after the other, known fields or not."""
+    path, channel = SAMPLES[name]
+    data = path.read_bytes() if path.suffix == ".json" else path.read_bytes().splitlines()[0].removeprefix(BOM_UTF8)
+    tree = json.loads(data)
+    places = list(places_in(tree))
+    assert len(places) > 10
+    for inside, key in places[:: len(places) // 150 + 1]:
+        before, inside[key] = inside[key], "DEEP"
+        read_or_refuse(as_bytes(tree).replace(b'"DEEP"', DEEP), channel, name)
+        inside[key] = before
 
 
 @pytest.mark.soak

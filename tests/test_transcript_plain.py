@@ -244,3 +244,12 @@ def test_an_open_quote_far_inside_is_named() -> None:
     line = data.count(b"\n", 0, at) + 1
     with pytest.raises(UnreadableFile, match=f"line {line:,} is not closed"):
         read(data[: at + 9] + b"?" + data[at + 9 :])
+
+
+def test_a_line_that_is_nested_too_deeply_is_left_out() -> None:
+    deep = b"[" * 3000 + b"]" * 3000
+    transcript = read(b'{"author": "Ana", "text": "a"}\n{"author": "Ana", "text": "b", "new": ' + deep + b"}\n")
+    assert [message.text for message in transcript.messages] == ["a"]
+    assert [(row.reason, row.example) for row in transcript.left_out] == [
+        ("records that are no message", "line 2: The JSON is nested too deeply.")
+    ]

@@ -58,7 +58,7 @@ def damage_tree(tree: Any, damage: list[Draw]) -> Any:
     """Put odd values anywhere into a JSON tree, and take keys away."""
     tree = deepcopy(tree)
     for kind, where, what in damage:
-        places = list(_places(tree))
+        places = list(places_in(tree))
         if not places:
             break
         inside, key = places[int(where * len(places))]
@@ -69,10 +69,11 @@ def damage_tree(tree: Any, damage: list[Draw]) -> Any:
     return tree
 
 
-def _places(tree: Any) -> Any:
+def places_in(tree: Any) -> Any:
+    """Every list or object of the tree with each of its keys."""
     for key in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
         yield tree, key
-        yield from _places(tree[key])
+        yield from places_in(tree[key])
 
 
 def as_bytes(tree: Any) -> bytes:
