@@ -310,6 +310,7 @@ def test_what_is_written_is_read_back(messages: list[Message], who: list[str]) -
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 @settings(max_examples=20_000, deadline=None)
 @given(_MESSAGES, st.lists(_NAME, max_size=2))
 def test_what_is_written_is_read_back_soak(messages: list[Message], who: list[str]) -> None:
