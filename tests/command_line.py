@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,22 @@ class Commands:
             env=self.environment(),
             cwd=self.folder,
             capture_output=True,
-            timeout=30,
+            timeout=100,
             check=False,
             **({"stdin": subprocess.DEVNULL} if "input" not in options else {}),
             **options,
         )
+
+    @contextmanager
+    def running(self, *args: str, text: bool = False) -> Iterator[Any]:
+        """A process of its own while it runs, as a `subprocess.Popen`; it is over in any case."""
+        command = [sys.executable, "-u", "-m", "chatstep", *args]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, env=self.environment(), text=text, **pipes) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def file(self, name: str, content: Any) -> str:
         """A file with these bytes, this text, or this value as JSON."""

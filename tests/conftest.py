@@ -1,10 +1,14 @@
 """Fixtures of all tests. Examples are drawn the same way each time; HYPOTHESIS_PROFILE=wild draws new ones."""
 
 import os
+import signal
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+# Where tests run in the background, Ctrl-C is ignored, and every process that they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["databases", "stepping", "command_line", "flowing"]
 

@@ -29,7 +29,7 @@ def imported(chatstep: Commands, *args: str) -> set[str]:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
@@ -89,36 +89,20 @@ def test_a_damaged_data_folder(chatstep: Commands) -> None:
 def test_a_reader_that_goes_away(chatstep: Commands, serve: Serve) -> None:
     """Nobody is told, and the exit code is that of the signal which is usual then."""
     serve("- reply: " + "word " * 2000 + "\n  chunks: 500\n  delay: {first: 0.3}\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chatstep", "complete", "Hi", "--max-tokens", "4000"],
-        env=chatstep.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    with process.stderr:
+    with chatstep.running("complete", "Hi", "--max-tokens", "4000") as process:
+        process.stdout.close()
         said = process.stderr.read()
-    assert (process.wait(30), said) == (141, b"")
+        assert (process.wait(100), said) == (141, b"")
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_reply_cleanly(chatstep: Commands, serve: Serve, sent: signal.Signals, code: int) -> None:
     """What came stays, the line is ended, and the ledger knows of the call."""
-    serve("- {reply: One two three, chunks: [One, ' two', ' three'], delay: {between: 3}}\n")
-    with subprocess.Popen(
-        [sys.executable, "-m", "chatstep", "complete", "Hi"],
-        env=chatstep.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
+    serve("- {reply: One two three, chunks: [One, ' two', ' three'], delay: {between: 30}}\n")
+    with chatstep.running("complete", "Hi") as process:
         assert process.stdout.read(3) == b"One"
         process.send_signal(sent)
-        rest, said = process.communicate(timeout=30)
+        rest, said = process.communicate(timeout=100)
     assert process.returncode == code, said
     assert rest.endswith(b"\n")
     assert b"Traceback" not in said
@@ -129,22 +113,14 @@ def test_signals_end_a_reply_cleanly(chatstep: Commands, serve: Serve, sent: sig
 def test_rehearse_serves_until_it_is_ended(chatstep: Commands) -> None:
     """It says how to use it, a line per request without texts, and ends cleanly; a recording is replayed."""
     script = chatstep.file("script.yaml", "- reply: From the script.\n")
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "chatstep", "rehearse", "--port", "0", "--script", script],
-        env=chatstep.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
+    with chatstep.running("rehearse", "--port", "0", "--script", script, text=True) as process:
         address = process.stdout.readline().split()[-1]
         while f"export OPENAI_BASE_URL={address}" not in process.stdout.readline():
             assert process.poll() is None
         chatstep.env |= {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": KEY}
         assert chatstep("complete", "secret words", "--no-stream").stdout == "From the script.\n"
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)
+        said = process.communicate(timeout=100)
     assert process.returncode == 0, said
     assert "1 200 POST /v1/chat/completions gpt-4o-mini" in said[1]
     assert "secret" not in "".join(said)
@@ -155,21 +131,13 @@ def test_rehearse_records_the_default_connection(chatstep: Commands, serve: Serv
     real = serve("- reply: From the real one.\n")
     path = chatstep.folder / "talk.jsonl"
     for args in (("--record", "--to", str(path)), ("--replay", str(path))):
-        with subprocess.Popen(
-            [sys.executable, "-u", "-m", "chatstep", "rehearse", "--port", "0", *args],
-            env=chatstep.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
+        with chatstep.running("rehearse", "--port", "0", *args, text=True) as process:
             address = process.stdout.readline().split()[-1]
             asked = Commands(chatstep.folder)
             asked.env |= {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "other"}
             assert asked("complete", "Hi", "--no-stream").stdout == "From the real one.\n"
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            process.communicate(timeout=100)
     assert len(real.requests) == 1
     assert KEY not in path.read_text()
 
@@ -236,7 +204,7 @@ def test_an_unexpected_defect_shows_no_texts(chatstep: Commands) -> None:
     for level, wanted in (("", b"CHATSTEP_LOG=debug"), ("debug", b"<string>:3 in <module>")):
         chatstep.env["CHATSTEP_LOG"] = level
         done = subprocess.run(
-            [sys.executable, "-c", program], env=chatstep.environment(), capture_output=True, timeout=30, check=False
+            [sys.executable, "-c", program], env=chatstep.environment(), capture_output=True, timeout=100, check=False
         )
         assert b"Error: Something unexpected happened (ZeroDivisionError)" in done.stderr
         assert wanted in done.stderr

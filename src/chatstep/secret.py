@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from chatstep.errors import ChatstepError
+
 __all__ = ["Secret"]
+
+_PLACEHOLDER = 6  # shorter ones, as servers of one's own are given, keep nothing and stand in ordinary words
 
 
 class Secret:
@@ -22,6 +26,22 @@ class Secret:
     def reveal(self) -> str:
         """The text itself."""
         return self.__value
+
+    def hidden(self, text: str) -> str:
+        """The text without the secret, also where the text was cut in the middle of it."""
+        value = self.__value
+        start = value[:_PLACEHOLDER]
+        if len(start) < _PLACEHOLDER or start not in text:
+            return text
+        text = text.replace(value, "***")
+        at = text.rfind(start)
+        return f"{text[:at]}***" if at >= 0 and value.startswith(text[at:]) else text
+
+    def keep_out_of(self, error: ChatstepError) -> None:
+        """Take the secret out of what an error holds: a server may repeat it in what it says."""
+        for name, value in error.details.items():
+            if isinstance(value, str):
+                error.details[name] = self.hidden(value)
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -93,7 +93,7 @@ class Recorder:
             path=request.path,
             request=_without_personal(request.body, self._secret.reveal()),
             status=reply.status,
-            headers=_kept(reply.headers),
+            headers=_kept(reply.headers, self._secret.reveal()),
         )
         try:
             entry.body = scrubbed(reply.body.decode(), self._secret.reveal())
@@ -202,8 +202,12 @@ def _without_personal(body: Mapping[str, Any] | None, *secrets: str) -> dict[str
     return plain
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): scrubbed(value) for name, value in headers.items() if _KEPT_HEADERS.fullmatch(name.lower())}
+def _kept(headers: Mapping[str, str], *secrets: str) -> dict[str, str]:
+    return {
+        name.lower(): scrubbed(value, *secrets)
+        for name, value in headers.items()
+        if _KEPT_HEADERS.fullmatch(name.lower())
+    }
 
 
 def _plan(entry: Entry) -> Plan:

@@ -112,7 +112,8 @@ async def request(inputs: HttpRequest, ctx: Context) -> HttpAnswer:
     try:
         reply: Reply = await ctx.send(sent, lambda reply: _judged(reply, inputs), timeouts=timeouts, patience=patience)
     except ChatstepError as error:
-        _without_key(error, service)
+        if service is not None and service.token is not None:
+            service.token.keep_out_of(error)
         raise
     return HttpAnswer(
         body=_body(reply),
@@ -236,13 +237,3 @@ def _body(reply: Reply) -> Any:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # then it is text, whatever it says
     return reply.body.decode(errors="replace")
-
-
-def _without_key(error: ChatstepError, service: Service | None) -> None:
-    """A service that repeats the key in what it says does not get it into an error."""
-    if service is None or not service.token:
-        return
-    key = service.token.reveal()
-    for name, value in error.details.items():
-        if isinstance(value, str) and key in value:
-            error.details[name] = value.replace(key, "***")

@@ -104,7 +104,7 @@ class Call:
     def judge(self, reply: Reply) -> bytes:
         """The body of a reply that is an answer; raises what it is instead."""
         self._sent = self._before + reply.attempt
-        self.request_id = reply.headers.get("x-request-id")
+        self.request_id = self._keyless(reply.headers.get("x-request-id"))
         if 200 <= reply.status < 300:
             return reply.body
         raise self._too_large(reply) or read_refusal(reply.status, reply.headers, reply.body)
@@ -128,7 +128,12 @@ class Call:
     def opened(self, attempt: int, request_id: str | None) -> None:
         """Note the head of a stream: it counts as the last of ``attempt`` requests."""
         self._sent = self._before + attempt
-        self.request_id = request_id
+        self.request_id = self._keyless(request_id)
+
+    def _keyless(self, said: str | None) -> str | None:
+        """What a server says of itself, without the key: it goes into results and the ledger."""
+        key = self.endpoint.key
+        return said if said is None or key is None else key.hidden(said)
 
     async def correct(self, error: ChatstepError) -> bool:
         """Learn from a refusal; True when asking again in other words is worth it. At most twice a call."""
@@ -187,7 +192,7 @@ class Call:
             warnings.append("The model answered with no text.")
         if usage.completion > self.draft.limit + 16:
             warnings.append(f"The server wrote {usage.completion:,} tokens; it does not keep to Max Tokens.")
-        model = answer.model or self.inputs.model
+        model = self._keyless(answer.model) or self.inputs.model
         cost = await self.charging.cost(usage, model)
         duration = time.perf_counter() - self._started
         self._record("truncated" if truncated else "ok", usage, cost, model)
@@ -214,7 +219,8 @@ class Call:
         """
         if not hasattr(self, "draft") or self._settled:
             return
-        self._without_key(error)
+        if self.endpoint.key is not None:
+            self.endpoint.key.keep_out_of(error)
         self._sent = attempts = max(self._sent, self._before + error.details.get("attempts", 0))
         error.details["attempts"] = attempts
         error.with_details(connection=self.connection.name, model=self.inputs.model, request_id=self.request_id)
@@ -230,13 +236,6 @@ class Call:
         if attempts or self.charging.reservation is not None:
             self._record(error.code, usage if isinstance(usage, Usage) else None, cost, "")
         self._settled = True
-
-    def _without_key(self, error: ChatstepError) -> None:
-        """A server that repeats the key in what it says does not get it into an error."""
-        key = self.endpoint.key.reveal() if self.endpoint.key else ""
-        for name, value in error.details.items() if key else ():
-            if isinstance(value, str) and key in value:
-                error.details[name] = value.replace(key, "***")
 
     def abandon(self) -> None:
         """Record a run that was given up in the middle; what it took is unknown, so a reservation stays."""

@@ -12,13 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from chatstep.errors import AnswerUnreadable, ChatstepError
-from chatstep.http.values import Reply, Request, Timeouts
+from chatstep.http.values import Patience, Reply, Request, Timeouts
+from chatstep.modules.openai.connection import Endpoint
 from chatstep.modules.openai.refusals import read_refusal
 from chatstep.step import Connection, Context
 
 __all__ = ["Offered", "ask_about", "ask_for_all"]
 
 _TIMEOUTS = Timeouts(total=30.0)
+_PATIENCE = Patience()
 
 T = TypeVar("T", bound=Struct)
 
@@ -38,30 +40,30 @@ class _Listed(Struct, frozen=True):
 
 async def ask_for_all(ctx: Context, connection: Connection) -> list[Offered]:
     """The models on offer, by name; shutdown dates are kept. Raises the errors of the step."""
-    endpoint = connection.opened
-
-    def read(reply: Reply) -> _Listed:
-        return _decoded(reply, _Listed)
-
-    request = Request("GET", endpoint.models_url(), endpoint.headers())
-    listed: _Listed = await ctx.send(request, read, timeouts=_TIMEOUTS)
+    listed = await _ask(ctx, connection.opened, None, _Listed)
     await _keep(connection, listed.data)
     return sorted(listed.data, key=lambda model: model.id)
 
 
 async def ask_about(ctx: Context, connection: Connection, model: str) -> Offered | None:
     """One model, or None where the server does not describe models; its shutdown date is kept."""
-    endpoint = connection.opened
-
-    def read(reply: Reply) -> Offered:
-        return _decoded(reply, Offered)
-
     try:
-        request = Request("GET", endpoint.models_url(model), endpoint.headers())
-        found: Offered = await ctx.send(request, read, timeouts=_TIMEOUTS)
+        found = await _ask(ctx, connection.opened, model, Offered)
     except ChatstepError:
         return None
     await _keep(connection, [found])
+    return found
+
+
+async def _ask(ctx: Context, endpoint: Endpoint, model: str | None, kind: type[T]) -> T:
+    request = Request("GET", endpoint.models_url(model), endpoint.headers())
+    patience = _PATIENCE if endpoint.tries is None else Patience(tries=endpoint.tries)
+    try:
+        found: T = await ctx.send(request, lambda reply: _decoded(reply, kind), timeouts=_TIMEOUTS, patience=patience)
+    except ChatstepError as error:
+        if endpoint.key is not None:
+            endpoint.key.keep_out_of(error)
+        raise
     return found
 
 
