@@ -10,7 +10,7 @@ from hypothesis import settings
 # Where tests run in the background, Ctrl-C is ignored, and every process that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["databases", "stepping", "command_line", "flowing"]
+pytest_plugins = ["databases", "stepping", "command_line", "flowing", "serving"]
 
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("wild")

@@ -36,6 +36,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 UNRUN = {
     "README.md": ["make demo", "make test", "pipx install", "chatstep chat"],
     "docs/rehearsal.md": ["chatstep rehearse"],
+    "docs/server.md": ["chatstep serve"],
     "docs/contributing.md": ["git clone", "make demo", "make test", "pytest"],
 }
 # Its texts are what the commands say of themselves; `test_the_generated_pages_are_fresh` compares them.

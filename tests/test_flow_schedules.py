@@ -105,8 +105,9 @@ def test_looking_twice_owes_the_same_as_looking_once(first: int, second: int) ->
 
 def test_the_event_of_a_time_is_the_same_for_everybody() -> None:
     moment = datetime.fromisoformat("2026-10-25T02:30:00+02:00")
-    event = scheduled_event(moment, 0)
-    assert (event.id, event.time) == ("0:2026-10-25T00:30:00Z", "2026-10-25T00:30:00Z")
-    assert scheduled_event(moment.astimezone(UTC), 0).id == event.id
-    assert scheduled_event(moment, 1).id != event.id
+    trigger = schedule("30 2 * * *")
+    event = scheduled_event(trigger, moment)
+    assert (event.id, event.time) == ("30 2 * * * UTC 2026-10-25T00:30:00Z", "2026-10-25T00:30:00Z")
+    assert scheduled_event(trigger, moment.astimezone(UTC)).id == event.id
+    assert scheduled_event(schedule("*/30 2 * * *"), moment).id != event.id
     assert event.data == {"local_time": "2026-10-25T02:30:00+02:00"}

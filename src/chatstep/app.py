@@ -143,15 +143,19 @@ class App:
             return message
         fields = dict(fields or {})
         if not fields.get("connection"):
-            if self._default is None:
-                self._default = await asyncio.to_thread(self.connections.default)
-            fields["connection"] = self._default
+            fields["connection"] = await self.default_connection()
         if self.settings.model and "model" not in fields:
             fields["model"] = self.settings.model
         if isinstance(fields.get("history"), Path):
             who = History(fields.pop("assistant", None) or ()).assistant
             fields["history"] = await asyncio.to_thread(_read_history, fields["history"], who)
         return make_inputs(message, fields)
+
+    async def default_connection(self) -> str:
+        """The connection to use where none is named; raises InvalidInput where that is not clear."""
+        if self._default is None:
+            self._default = await asyncio.to_thread(self.connections.default)
+        return self._default
 
     @property
     def context(self) -> AppContext:

@@ -19,7 +19,7 @@ from chatstep.errors import InputError, InvalidInput, StoreError
 from chatstep.modules.openai.environment import FromEnvironment
 from chatstep.registry import connection_kind, unknown
 from chatstep.secret import Secret
-from chatstep.store import Store, StoredConnection
+from chatstep.store import Spender, Store, StoredConnection
 
 __all__ = ["ENVIRONMENT", "REHEARSAL", "Connections", "OpenConnection", "Origin", "undone_if_cancelled"]
 
@@ -86,10 +86,15 @@ class OpenConnection:
         except StoreError as error:  # the call can go on, and only the next start has to learn it again
             _log.warning("What was learnt about connection %s could not be stored: %s", self.name, error)
 
-    async def reserve(self, worst_case: int, instead_of: int | None = None) -> int | None:
-        """Set the worst case aside (nanodollars); raises SpendLimitReached. ``instead_of`` is given back first."""
+    async def reserve(
+        self, worst_case: int, instead_of: int | None = None, spender: Spender | None = None
+    ) -> int | None:
+        """Set the worst case aside (nanodollars); raises SpendLimitReached. ``instead_of`` is given back first.
+
+        ``spender`` is on whose behalf, where he has limits of his own.
+        """
         store, stored = self._store, self.origin.stored
-        if store is None or not self.limited:
+        if store is None or not (self.limited or spender):
             return None
         ledger = store.ledger
 
@@ -97,7 +102,7 @@ class OpenConnection:
             if instead_of is not None:
                 ledger.release(instead_of)
             now = time.time_ns() // 1_000_000
-            return ledger.reserve(self.name, worst_case, stored.daily_limit, stored.monthly_limit, now)
+            return ledger.reserve(self.name, worst_case, stored.daily_limit, stored.monthly_limit, now, spender)
 
         return await undone_if_cancelled(reserve, ledger.release)
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "models": Place("chatstep.cli.models:models", "List the models that a connection offers."),
     "usage": Place("chatstep.cli.usage:usage", "Show what completions took: tokens and money."),
     "rehearse": Place("chatstep.cli.rehearse:rehearse", "Serve the rehearsal provider: offline, scripted, free."),
+    "serve": Place("chatstep.cli.serve:serve", "Serve OpenAI's clients, webhooks and flows over HTTP."),
+    "tokens": Place("chatstep.cli.tokens:tokens", "Make, list and revoke tokens for the server's clients."),
     "demo": Place("chatstep.cli.demo:demo", "See a conversation answered, without a key."),
     "completion": Place("chatstep.cli.shell:completion", "Print the completion script for your shell."),
 }

@@ -24,7 +24,7 @@ _COUNTS = ("calls", "failed", "prompt", "cached", "completion", "reasoning")
 @click.command(epilog="\b\nExample:\n  chatstep usage --by model --since 2026-11-01")
 @click.option(
     "--by",
-    type=click.Choice(["day", "model", "connection"]),
+    type=click.Choice(["day", "model", "connection", "token"]),
     default="day",
     show_default=True,
     help="One row for each.",
@@ -33,7 +33,7 @@ _COUNTS = ("calls", "failed", "prompt", "cached", "completion", "reasoning")
 @click.option("--until", metavar="DATE", help="The last day (UTC).")
 @json_option("Give a JSON list; costs are dollars.")
 def usage(by: str, since: str | None, until: str | None, as_json: bool) -> None:
-    """Show what completions took: calls, tokens and money, by day, model or connection."""
+    """Show what completions took: calls, tokens and money, by day, model, connection or token."""
     first = _day(since, "--since")
     last = _day(until, "--until")
     if first and last and first > last:
@@ -85,7 +85,7 @@ def _draw(by: str, totals: list[Total]) -> None:
     made = table(by.capitalize(), *figures, right=figures)
     for total in totals:
         made.add_row(
-            for_terminal(total.key) or "(not ended)",
+            for_terminal(total.key) or ("(none)" if by == "token" else "(not ended)"),
             *(f"{getattr(total, name):,}" for name in _COUNTS),
             money(_dollars(total.cost)) + ("+?" if total.unknown else ""),
         )

@@ -82,10 +82,9 @@ def due(trigger: Trigger, seen: datetime, now: datetime, *, late: float = 60.0) 
     return Due(tuple(keep), passed + len(found) - len(keep), now)
 
 
-def scheduled_event(moment: datetime, number: int) -> Event:
-    """The event of one time of a flow's schedule; the same for every worker that notices it.
-
-    ``number`` tells the schedules of one flow apart, counted from 0.
-    """
+def scheduled_event(trigger: Trigger, moment: datetime) -> Event:
+    """The event of one time of a flow's schedule; the same for every process that notices it."""
     at = moment.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Event(type="schedule", id=f"{number}:{at}", time=at, data={"local_time": moment.isoformat()})
+    return Event(
+        type="schedule", id=f"{trigger.cron} {trigger.zone} {at}", time=at, data={"local_time": moment.isoformat()}
+    )

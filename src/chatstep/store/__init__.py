@@ -15,10 +15,12 @@ from chatstep.store.connections import Connections, StoredConnection
 from chatstep.store.conversations import Conversation, Conversations
 from chatstep.store.database import APPLIED, Database
 from chatstep.store.flows import Flows, PublishedFlow
-from chatstep.store.ledger import Entry, Ledger, Total
+from chatstep.store.ledger import Entry, Ledger, Spender, Total
 from chatstep.store.limits import dollars
 from chatstep.store.migrations import migrate
+from chatstep.store.schedules import Schedules
 from chatstep.store.seal import Sealer, new_key
+from chatstep.store.tokens import Token, Tokens
 from chatstep.store.traits import Traits
 from chatstep.store.workers import Worker, Workers
 
@@ -30,8 +32,12 @@ __all__ = [
     "Flows",
     "Ledger",
     "PublishedFlow",
+    "Schedules",
+    "Spender",
     "Store",
     "StoredConnection",
+    "Token",
+    "Tokens",
     "Total",
     "Traits",
     "Worker",
@@ -55,6 +61,8 @@ class Store:
         self.ledger = Ledger(database)
         self.flows = Flows(database)
         self.workers = Workers(database)
+        self.schedules = Schedules(database)
+        self.tokens = Tokens(database)
 
     @classmethod
     def open(cls, home: Path, url: str | None = None, seal_key: str | None = None) -> Store:

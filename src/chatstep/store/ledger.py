@@ -22,17 +22,17 @@ from chatstep.store.limits import DAY_MS, check_limits, date_of
 from chatstep.store.names import storable
 from chatstep.store.writer import Writer
 
-__all__ = ["Entry", "Ledger", "Total"]
+__all__ = ["Entry", "Ledger", "Spender", "Total"]
 
-By = Literal["day", "model", "connection"]
+By = Literal["day", "model", "connection", "token"]
 
 # Figures come from servers. Larger ones are cut, so that 32,000 of the most absurd still add up in 63 bits.
 _MOST = 2**48
 _FIELDS = (
     "time, connection, model, answered, prompt, cached, completion, reasoning, cost, assumed, attempts, outcome,"
-    " duration_ms, request_id"
+    " duration_ms, request_id, token"
 )
-_ROW = f"({', '.join('?' * 14)})"
+_ROW = f"({', '.join('?' * 15)})"
 _INSERT = f"INSERT INTO chatstep_ledger ({_FIELDS}) VALUES {_ROW}"  # noqa: S608 - a constant
 # Rows of one statement: each statement lets go of the interpreter once, and the event loop gets in its way once.
 _TOGETHER = 64
@@ -40,19 +40,20 @@ _INSERT_TOGETHER = f"INSERT INTO chatstep_ledger ({_FIELDS}) VALUES {', '.join([
 _SETTLE = (
     "UPDATE chatstep_ledger SET time = ?, connection = ?, model = ?, answered = ?, prompt = ?, cached = ?,"
     " completion = ?, reasoning = ?, cost = ?, assumed = ?, attempts = ?, outcome = ?, duration_ms = ?,"
-    " request_id = ? WHERE id = ?"
+    " request_id = ?, token = ? WHERE id = ?"
 )
 _SPEND = (
     "INSERT INTO chatstep_spend (connection, day, amount) VALUES (?, ?, ?) ON CONFLICT (connection, day)"
     " DO UPDATE SET amount = chatstep_spend.amount + excluded.amount"
 )
-_KEYS = {"day": f"time / {DAY_MS}", "model": "model", "connection": "connection"}
+_KEYS = {"day": f"time / {DAY_MS}", "model": "model", "connection": "connection", "token": "token"}
 
 
 class Entry(Struct):
     """One completion. ``time`` is unix ms; ``cost`` is in nanodollars, None when unknown; tokens are None when unknown.
 
-    ``outcome`` is "ok", "truncated" or the code of an error. ``reservation`` names the row it settles.
+    ``outcome`` is "ok", "truncated" or the code of an error. ``reservation`` names the row it settles. ``token`` is the
+    name of the server's token that the call was made with, empty where there was none.
     """
 
     time: int
@@ -69,6 +70,20 @@ class Entry(Struct):
     duration_ms: int = 0
     request_id: str = ""
     reservation: int | None = None
+    token: str = ""
+
+
+class Spender(Struct, frozen=True):
+    """Somebody who spends through connections, with limits of his own: a token of the server. Nanodollars."""
+
+    name: str
+    daily_limit: int | None = None
+    monthly_limit: int | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether he has a limit."""
+        return self.daily_limit is not None or self.monthly_limit is not None
 
 
 class Total(Struct, frozen=True):
@@ -123,19 +138,35 @@ class Ledger:
                     self._database.execute("DELETE FROM chatstep_ledger_writers WHERE writer = ?", (self._name,))
 
     def reserve(
-        self, connection: str, worst_case: int, daily_limit: int | None, monthly_limit: int | None, now: int
+        self,
+        connection: str,
+        worst_case: int,
+        daily_limit: int | None,
+        monthly_limit: int | None,
+        now: int,
+        spender: Spender | None = None,
     ) -> int:
         """Set ``worst_case`` nanodollars aside for a call and give the reservation that an Entry settles.
 
-        Raises SpendLimitReached when the UTC day's or month's sum would pass its limit; ``now`` is unix ms.
+        Raises SpendLimitReached when the UTC day's or month's sum of the connection, or of the spender, would pass its
+        limit; ``now`` is unix ms.
         """
         if not 0 <= worst_case <= _MOST:
             raise InvalidInput("The worst case is a number of nanodollars, 0 or more.", place="worst_case")
         self.flush()
-        with self._database.transaction(lock=f"spend:{connection}"):
-            check_limits(self._database, connection, worst_case, daily_limit, monthly_limit, now)
+        # One lock for all: a spender's sum is touched by calls on many connections.
+        with self._database.transaction(lock="spend"):
+            check_limits(
+                self._database, f"connection {connection}", connection, (worst_case, daily_limit, monthly_limit), now
+            )
             self._database.execute(_SPEND, (connection, now // DAY_MS, worst_case))
-            row = (now, connection, "", "", None, None, None, None, worst_case, 1, 0, "reserved", 0, "")
+            token = ""
+            if spender is not None:
+                token = spender.name
+                limits = (worst_case, spender.daily_limit, spender.monthly_limit)
+                check_limits(self._database, f"token {token}", _spent_by(token), limits, now)
+                self._database.execute(_SPEND, (_spent_by(token), now // DAY_MS, worst_case))
+            row = (now, connection, "", "", None, None, None, None, worst_case, 1, 0, "reserved", 0, "", token)
             reservation: int = self._database.rows(f"{_INSERT} RETURNING id", row)[0][0]
         return reservation
 
@@ -147,16 +178,20 @@ class Ledger:
             if held and self._database.execute(
                 "DELETE FROM chatstep_ledger WHERE id = ? AND outcome = 'reserved'", (reservation,)
             ):
-                connection, time, cost = held
-                self._database.execute(_SPEND, (connection, time // DAY_MS, -cost))
+                connection, time, cost, token = held
+                for name in (connection, _spent_by(token)) if token else (connection,):
+                    self._database.execute(_SPEND, (name, time // DAY_MS, -cost))
 
     def totals(self, by: By, since: int | None = None, until: int | None = None) -> list[Total]:
-        """Sums by UTC day, model asked for, or connection, in the order of those, for since <= time < until (unix ms).
+        """Sums by UTC day, model asked for, connection or token, in their order, for since <= time < until (unix ms).
 
-        A reservation without an end has no model yet, so by model it stands under the empty name.
+        A reservation without an end has no model yet, so by model it stands under the empty name. So do calls without
+        a token by token.
         """
         if by not in _KEYS:
-            raise InvalidInput(f"There are no totals by {by!r}.", place="by", hint="Use day, model or connection.")
+            raise InvalidInput(
+                f"There are no totals by {by!r}.", place="by", hint="Use day, model, connection or token."
+            )
         self.flush()
         key = _KEYS[by]
         columns = ", ".join(
@@ -208,21 +243,31 @@ class Ledger:
         held = self._held(entry.reservation) if entry.reservation is not None else None
         if held is None:
             spent[connection, time // DAY_MS] += cost or 0
+            if row[14]:
+                spent[_spent_by(row[14]), time // DAY_MS] += cost or 0
             return row
-        held_by, held_at, worst_case = held
+        held_by, held_at, worst_case, token = held
         if cost is None:
             cost = worst_case
             row = (*row[:8], cost, 1, *row[10:])
         spent[held_by, held_at // DAY_MS] -= worst_case
         spent[connection, time // DAY_MS] += cost
-        self._database.execute(_SETTLE, (*row, entry.reservation))
+        if token:
+            spent[_spent_by(token), held_at // DAY_MS] -= worst_case
+            spent[_spent_by(token), time // DAY_MS] += cost
+        self._database.execute(_SETTLE, (*row[:14], token or row[14], entry.reservation))
         return None
 
-    def _held(self, reservation: int) -> tuple[str, int, int] | None:
+    def _held(self, reservation: int) -> tuple[str, int, int, str] | None:
         rows: Iterable[tuple[Any, ...]] = self._database.rows(
-            "SELECT connection, time, COALESCE(cost, 0) FROM chatstep_ledger WHERE id = ?", (reservation,)
+            "SELECT connection, time, COALESCE(cost, 0), token FROM chatstep_ledger WHERE id = ?", (reservation,)
         )
-        return next(((connection, time, cost) for connection, time, cost in rows), None)
+        return next(((connection, time, cost, token) for connection, time, cost, token in rows), None)
+
+
+def _spent_by(token: str) -> str:
+    """The name under which a token's spending is summed; no connection can be called so."""
+    return f"token:{token}"
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
@@ -241,6 +286,7 @@ def _row(entry: Entry) -> tuple[Any, ...]:
         storable(entry.outcome),
         _whole(entry.duration_ms) or 0,
         storable(entry.request_id or ""),
+        storable(entry.token),
     )
 
 

@@ -17,9 +17,13 @@ _FIRST = date(1970, 1, 1)
 
 
 def check_limits(
-    database: Database, connection: str, worst_case: int, daily_limit: int | None, monthly_limit: int | None, now: int
+    database: Database, place: str, spender: str, amounts: tuple[int, int | None, int | None], now: int
 ) -> None:
-    """Raise SpendLimitReached when ``worst_case`` more nanodollars would pass a limit; None is no limit."""
+    """Raise SpendLimitReached when a worst case would pass a daily or monthly limit; None is no limit.
+
+    ``amounts`` are these three, in nanodollars. ``spender`` is the name under which the sums are kept.
+    """
+    worst_case, daily_limit, monthly_limit = amounts
     if daily_limit is None and monthly_limit is None:
         return
     today = datetime.fromtimestamp(now / 1000, UTC).date()
@@ -28,7 +32,7 @@ def check_limits(
     spent: dict[int, int] = dict(
         database.rows(
             "SELECT day, amount FROM chatstep_spend WHERE connection = ? AND day >= ? AND day < ?",
-            (connection, _number(first), _number(next_month)),
+            (spender, _number(first), _number(next_month)),
         )
     )
     periods = (
@@ -40,7 +44,7 @@ def check_limits(
             raise SpendLimitReached(
                 f"The {period} spend limit of {dollars(limit)} would be passed: {dollars(sum_so_far)} is spent or "
                 f"reserved, and this call may cost {dollars(worst_case)}.",
-                place=f"connection {connection}",
+                place=place,
                 hint=f"It begins anew on {resets} at 00:00 UTC. Raise the limit, or lower Max Tokens.",
                 period=period,
                 limit=limit,

@@ -124,6 +124,35 @@ MIGRATIONS: tuple[Migration, ...] = (
         )
         """,
     ),
+    Migration(
+        "0005-tokens",
+        """
+        CREATE TABLE chatstep_tokens (
+            name TEXT PRIMARY KEY,
+            digest TEXT NOT NULL,
+            admin SMALLINT NOT NULL,
+            models TEXT NOT NULL,
+            daily_limit BIGINT,
+            monthly_limit BIGINT,
+            created BIGINT NOT NULL,
+            expires BIGINT,
+            used BIGINT
+        );
+        CREATE UNIQUE INDEX chatstep_tokens_digest ON chatstep_tokens (digest);
+        ALTER TABLE chatstep_ledger ADD COLUMN token TEXT NOT NULL DEFAULT ''
+        """,
+    ),
+    Migration(
+        "0006-schedules",
+        """
+        CREATE TABLE chatstep_schedules (
+            flow TEXT NOT NULL,
+            schedule TEXT NOT NULL,
+            seen BIGINT NOT NULL,
+            PRIMARY KEY (flow, schedule)
+        )
+        """,
+    ),
 )
 
 

@@ -13,18 +13,15 @@ from typing import Any
 
 from chatstep.errors import (
     BadAnswer,
-    Busy,
     ChatstepError,
     ContextTooLong,
     Refused,
     RequestRefused,
-    TimedOut,
-    Unreachable,
 )
 from chatstep.http.values import Patience, Reply, Request, Timeouts
 from chatstep.modules.openai import prices
 from chatstep.modules.openai.answer import Answer
-from chatstep.modules.openai.charging import Charging
+from chatstep.modules.openai.charging import Charging, uncharged
 from chatstep.modules.openai.connection import Endpoint
 from chatstep.modules.openai.dialect import Dialect, learn
 from chatstep.modules.openai.drafting import draft_for, takes_long
@@ -32,7 +29,8 @@ from chatstep.modules.openai.inputs import Completion, Cost, MakeChatCompletion
 from chatstep.modules.openai.prices import Usage
 from chatstep.modules.openai.refusals import read_refusal, refusal_in
 from chatstep.modules.openai.request import Draft
-from chatstep.modules.openai.tokens import REPLY, counter_for, message_tokens
+from chatstep.modules.openai.tokens import PER_MESSAGE, REPLY, counter_for, message_tokens
+from chatstep.modules.openai.wire import encode
 from chatstep.parts import split_text
 from chatstep.step import Connection, Context
 from chatstep.store.ledger import Entry
@@ -68,23 +66,35 @@ class Call:
 
     async def prepare(self, *, stream: bool) -> Request:
         """Build the request and set its worst case aside; called again after a correction."""
+        inputs = self.inputs
         if self._corrections == 0:
-            self.connection = await self.ctx.connection(self.inputs.connection)
+            self.connection = await self.ctx.connection(inputs.connection)
             self.endpoint = self.connection.opened
-            self.charging = Charging(self.inputs, self.connection)
-        if takes_long(self.inputs, self.connection, roughly=not self.connection.limited):
+            self.charging = Charging(self.connection, inputs.model, (inputs.extra or {}).get("service_tier"))
+        if takes_long(inputs, self.connection, roughly=not self.connection.limited):
             draft = await asyncio.to_thread(self._draft, stream)
         else:
             draft = self._draft(stream)
         self.draft = draft
         body = draft.encoded()
-        await self.charging.prepare(draft)
+        await self.charging.prepare(self._most)
         self._asked = self._answering = True
-        return Request("POST", self.endpoint.chat_url(self.inputs.model), self.endpoint.headers(), body)
+        return Request("POST", self.endpoint.chat_url(inputs.model), self.endpoint.headers(), body)
 
     def _draft(self, stream: bool) -> Draft:
         connection = self.connection
         return draft_for(self.inputs, connection, stream=stream, roughly=not connection.limited, window=self._window)
+
+    def _most(self) -> tuple[int, int]:
+        """The most tokens that the request can take, of prompt and of reply."""
+        prompt, body = self.draft.prompt, self.draft.body
+        tokens = prompt.tokens
+        if not prompt.exact:
+            tokens += tokens // 2 + PER_MESSAGE * len(prompt.messages)
+        beside = {name: body[name] for name in ("response_format", *(self.inputs.extra or ())) if name in body}
+        if beside:
+            tokens += len(encode(beside))  # schemas and tools are read as well; bytes outnumber tokens
+        return tokens, self.draft.limit
 
     @property
     def timeouts(self) -> Timeouts:
@@ -229,7 +239,7 @@ class Call:
         if isinstance(usage, Usage):
             cost = await self.charging.cost(usage, self.inputs.model)
             error.details["usage"] = {name: getattr(usage, name) for name in usage.__struct_fields__}
-        elif not self._answering or not attempts or (_uncharged(error) and not begun):
+        elif not self._answering or not attempts or (uncharged(error) and not begun):
             cost = Cost(Decimal(0))
         if isinstance(error, BadAnswer) and cost is not None:
             error.with_details(cost=str(cost.amount))
@@ -274,10 +284,3 @@ class Call:
                 reservation=self.charging.reservation,
             )
         )
-
-
-def _uncharged(error: ChatstepError) -> bool:
-    """Whether nothing was bought: refused requests are not charged, nor is what never left."""
-    if isinstance(error, (TimedOut, Unreachable)):
-        return error.details.get("phase") == "connect"
-    return isinstance(error, (Refused, Busy))

@@ -1,25 +1,23 @@
 """The money of one call: its worst case is set aside before anything is sent, and its cost is known after.
 
 Looking up a model's price costs 0.2 s the first time in a process, so that is done beside the request, in a thread.
-For `call` alone.
+For `call` and `forward`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 
-from chatstep.errors import SpendLimitReached
+from chatstep.errors import Busy, ChatstepError, Refused, SpendLimitReached, TimedOut, Unreachable
 from chatstep.modules.openai import prices
 from chatstep.modules.openai.connection import Endpoint
-from chatstep.modules.openai.inputs import Cost, MakeChatCompletion
+from chatstep.modules.openai.inputs import Cost
 from chatstep.modules.openai.prices import Usage
-from chatstep.modules.openai.request import Draft
-from chatstep.modules.openai.tokens import PER_MESSAGE
-from chatstep.modules.openai.wire import encode
 from chatstep.step import Connection
 
-__all__ = ["Charging"]
+__all__ = ["Charging", "uncharged"]
 
 # The prices are those of standard service; flex is cheaper, and how much is not known.
 _STANDARD = (None, "auto", "default")
@@ -31,24 +29,25 @@ _known: set[tuple[str, str]] = set()
 class Charging:
     """Reserves for one call and says what it cost. ``reservation`` is what its ledger entry settles."""
 
-    def __init__(self, inputs: MakeChatCompletion, connection: Connection) -> None:
+    def __init__(self, connection: Connection, model: str, tier: str | None) -> None:
         self.reservation: int | None = None
         self._connection = connection
         self._endpoint: Endpoint = connection.opened
-        self._model = inputs.model
-        self._extra = inputs.extra or {}
+        self._model = model
+        self._tier = tier
         self._reserved = 0
         self._looking: asyncio.Task[None] | None = None
 
-    async def prepare(self, draft: Draft) -> None:
+    async def prepare(self, most: Callable[[], tuple[int, int] | None]) -> None:
         """Make ready for this request: under a spend limit set its worst case aside, else begin to look for the price.
 
-        Raises SpendLimitReached. To be called again when the request was changed: it may have become longer.
+        ``most`` gives the most tokens of prompt and reply, None where nobody knows; it is asked only under a limit, in
+        a thread. Raises SpendLimitReached. To be called again when the request was changed: it may have become longer.
         """
         if self._endpoint.free:
             return
         if self._connection.limited:
-            await self._reserve(draft)
+            await self._reserve(await asyncio.to_thread(most))
         elif self._looking is None and (self._model, self._endpoint.priced_at) not in _known:
             self._looking = asyncio.create_task(self._look())
 
@@ -56,7 +55,7 @@ class Charging:
         """What this usage costs, at the price of the model that answered, else of the one asked for."""
         if self._endpoint.free:
             return Cost(Decimal(0))
-        if self._extra.get("service_tier") not in _STANDARD:
+        if self._tier not in _STANDARD:
             return None
         if self._looking is not None:
             await self._looking
@@ -74,17 +73,16 @@ class Charging:
         if self._looking is not None:
             self._looking.cancel()
 
-    async def _reserve(self, draft: Draft) -> None:
-        prompt_tokens = draft.prompt.tokens
-        if not draft.prompt.exact:
-            prompt_tokens += prompt_tokens // 2 + PER_MESSAGE * len(draft.prompt.messages)
-        if beside := {name: draft.body[name] for name in ("response_format", *self._extra) if name in draft.body}:
-            prompt_tokens += len(encode(beside))  # schemas and tools are read as well; bytes outnumber tokens
-        worst = None
-        if self._extra.get("service_tier") in _NOT_DEARER:
-            worst = await asyncio.to_thread(
-                prices.worst_case, prompt_tokens, draft.limit, self._model, base_url=self._endpoint.priced_at
+    async def _reserve(self, most: tuple[int, int] | None) -> None:
+        if most is None:
+            raise SpendLimitReached(
+                "How much the request can cost is not known, so the connection's spend limit cannot be kept.",
+                place="connection",
+                hint="Set max_tokens and send texts alone, or use a connection without a limit.",
             )
+        worst = None
+        if self._tier in _NOT_DEARER:
+            worst = await asyncio.to_thread(prices.worst_case, *most, self._model, base_url=self._endpoint.priced_at)
             _remember(self._model, self._endpoint.priced_at)
         if worst is None:
             raise SpendLimitReached(
@@ -111,3 +109,10 @@ def _remember(model: str, url: str) -> None:
     if len(_known) >= _MOST_KNOWN:  # names come from callers and servers, and need not repeat
         _known.clear()
     _known.add((model, url))
+
+
+def uncharged(error: ChatstepError) -> bool:
+    """Whether nothing was bought: refused requests are not charged, nor is what never left."""
+    if isinstance(error, (TimedOut, Unreachable)):
+        return error.details.get("phase") == "connect"
+    return isinstance(error, (Refused, Busy))

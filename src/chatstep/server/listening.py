@@ -1,0 +1,197 @@
+"""The server on a real socket: addresses, limits, and one place where every request passes.
+
+``async with Server(app) as server`` listens; `Server.wait` ends when it is told to stop. Small on purpose: aiohttp's
+low-level server and a table of doors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+from msgspec import Struct
+
+from chatstep.errors import ChatstepError, InvalidInput
+from chatstep.server.envelope import NotServed, told
+from chatstep.server.guard import Guard, is_loopback
+from chatstep.server.hooks import PREFIX, Hooks
+from chatstep.server.models import Models
+from chatstep.server.v1 import Completions
+
+if TYPE_CHECKING:
+    from chatstep.app import App
+    from chatstep.store import Token
+
+__all__ = ["Listen", "Server"]
+
+_log = logging.getLogger("chatstep.server")
+
+Door = Callable[[web.BaseRequest, bytes, "Token | None"], Awaitable[web.StreamResponse]]
+
+_HEADERS = {
+    "server": "chatstep",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Listen(Struct, frozen=True):
+    """Where to listen and what to take. ``port`` 0 takes a free one; times are in seconds, sizes in bytes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    host_names: tuple[str, ...] = ()
+    largest_body: int = 32 * 1024 * 1024
+    slowest_body: float = 60.0
+    ping: float = 15.0
+
+
+class Server:
+    """The doors, open on one address."""
+
+    def __init__(self, app: App, listen: Listen | None = None) -> None:
+        self._app, self._listen = app, listen or Listen()
+        self._runner: web.ServerRunner | None = None
+        self._guard: Guard
+        self._doors: dict[tuple[str, str], Door] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def address(self) -> str:
+        """``http://127.0.0.1:8787``."""
+        if self._runner is None:
+            raise RuntimeError("the server is not running")
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def start(self) -> None:
+        """Listen; raises InvalidInput for an address that others reach while there is no admin token."""
+        listen, tokens = self._listen, self._app.store.tokens
+        loopback = is_loopback(listen.host)
+        if not loopback and not any(token.admin for token in await asyncio.to_thread(tokens.all)):
+            raise InvalidInput(
+                f"Others can reach {listen.host}, and there is no admin token yet.",
+                place="host",
+                hint="Make one first: chatstep tokens make admin --admin. Or listen on 127.0.0.1.",
+            )
+        self._guard = Guard(tokens, listen.host, listen.host_names, open_to_all=loopback)
+        models = Models(self._app)
+        self._doors = {
+            ("POST", "/v1/chat/completions"): Completions(self._app, listen.ping).answer,
+            ("GET", "/v1/models"): models.all,
+            ("GET", "/healthz"): _healthy,
+        }
+        self._one_model = models.one
+        self._hook = Hooks(self._app).answer
+        server = web.Server(
+            self._handle, handler_cancellation=True, access_log=None, auto_decompress=False, max_field_size=16 * 1024
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=10.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, listen.host, listen.port).start()
+        except OSError as error:
+            await self.stop()
+            raise InvalidInput(
+                f"The address {listen.host}:{listen.port} cannot be used: {error.strerror or error}.",
+                place="port",
+                hint="Is a server running there already? Choose another with --port.",
+            ) from None
+
+    async def stop(self) -> None:
+        """Take no more requests, let those under way end for a while, then cut them."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def idle(self) -> None:
+        """Wait until no request is under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is answered in a task")
+        self._under_way.add(task)
+        try:
+            return await self._answer(request)
+        finally:
+            self._under_way.discard(task)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            self._guard.check(request.method, request.headers)
+            door = self._door(request)
+            # Deliveries of webhooks are signed instead, and who watches over the server need not be known to it.
+            token = None if door in (self._hook, _healthy) else await self._guard.token(request.headers)
+            body = await self._body(request) if request.body_exists else b""
+            response = await door(request, body, token)
+        except (ChatstepError, NotServed) as error:
+            response = _told(error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # whatever it is, the client gets an answer and the log the reason, without content
+            _log.exception("A request failed: %s %s", request.method, request.rel_url.raw_path)
+            response = _told(NotServed(500, "The server failed; its log says how.", code="server_error"))
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+        return response
+
+    def _door(self, request: web.BaseRequest) -> Door:
+        path = request.rel_url.raw_path
+        door = self._doors.get((request.method, path))
+        if door is not None:
+            return door
+        if request.method == "GET" and path.startswith("/v1/models/"):
+            return self._one_model
+        if request.method == "POST" and path.startswith(PREFIX):
+            return self._hook
+        allowed = sorted(method for method, known in self._doors if known == path)
+        if allowed:
+            raise NotServed(405, f"Not allowed here: {request.method}. Use {allowed[0]}.", code="method_not_supported")
+        raise NotServed(404, f"Unknown address: {request.method} {path[:200]}.", code="unknown_url")
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """The body, not larger than allowed and not slower."""
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise NotServed(415, "Compressed bodies are not taken.", code="unsupported_encoding")
+        most = self._listen.largest_body
+        if (request.content_length or 0) > most:
+            raise NotServed(413, f"The body is larger than {most:,} bytes.", code="request_too_large")
+        blocks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._listen.slowest_body):
+                async for block in request.content.iter_any():
+                    size += len(block)
+                    if size > most:
+                        raise NotServed(413, f"The body is larger than {most:,} bytes.", code="request_too_large")
+                    blocks.append(block)
+        except TimeoutError:
+            raise NotServed(408, "The body came too slowly.", code="request_timeout") from None
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+def _told(error: ChatstepError | NotServed) -> web.Response:
+    said = told(error)
+    return web.Response(status=said.status, headers=said.headers, body=said.body)
+
+
+async def _healthy(request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+    return web.Response(text="ok\n")

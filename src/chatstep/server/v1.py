@@ -1,0 +1,146 @@
+"""/v1: the protocol of chat completions, for every client that speaks it.
+
+A model is ``CONNECTION/MODEL``, a bare MODEL on the default connection, or ``flow/NAME``. Requests to connections and
+their answers pass as they are; see `chatstep.modules.openai.forward` for what the gateway looks at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from chatstep.errors import ChatstepError, InvalidInput, UnknownName
+from chatstep.modules.openai.forward import Forward
+from chatstep.modules.openai.wanted import Wanted, read_wanted
+from chatstep.modules.openai.wire import DONE
+from chatstep.server.billed import BilledContext
+from chatstep.server.envelope import NotServed, error_event
+from chatstep.server.flow_models import FLOW, FlowModels
+
+if TYPE_CHECKING:
+    from chatstep.app import App
+    from chatstep.step import Connection, Context
+    from chatstep.store import Token
+
+__all__ = ["PING", "Completions"]
+
+PING = b": ping\n\n"
+_PASSED_ON = ("x-request-id", "openai-processing-ms", "openai-version")
+_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class Completions:
+    """Answers ``POST /v1/chat/completions``. ``ping`` is the number of seconds after which a quiet stream says so."""
+
+    def __init__(self, app: App, ping: float = 15.0) -> None:
+        self._app = app
+        self._ping = ping
+        self._flows = FlowModels(app)
+
+    async def answer(self, request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+        """One completion, in one piece or as a stream."""
+        wanted = read_wanted(body)
+        if token is not None and not token.allows(wanted.model):
+            raise NotServed(403, f"This token may not use {wanted.model!r}.", code="model_not_allowed", param="model")
+        if wanted.model.startswith(FLOW):
+            return await self._by_flow(request, wanted)
+        context: Context = self._app.context
+        if token is not None:
+            context = BilledContext(context, token)
+        connection, model = await self._where(wanted.model, context)
+        forward = Forward(wanted, connection, model, context)
+        if wanted.stream:
+            return await _Streamed(request, forward, self._ping).answer()
+        reply = await forward.whole()
+        headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
+        return web.Response(body=reply.body, content_type="application/json", headers=headers)
+
+    async def _by_flow(self, request: web.BaseRequest, wanted: Wanted) -> web.StreamResponse:
+        answer = await self._flows.answer(wanted, request.headers.get("Idempotency-Key"))
+        headers = {"x-request-id": answer.run}
+        if not wanted.stream:
+            return web.Response(body=answer.whole(), content_type="application/json", headers=headers)
+        response = web.StreamResponse(headers={**_STREAM, **headers})
+        await response.prepare(request)
+        await response.write(answer.events(include_usage=wanted.include_usage) + DONE)
+        await response.write_eof()
+        return response
+
+    async def _where(self, name: str, context: Context) -> tuple[Connection, str]:
+        """The connection and its model that a client's model means."""
+        first, slash, rest = name.partition("/")
+        if not slash:
+            return await context.connection(await self._app.default_connection()), name
+        try:
+            connection = await context.connection(first)
+        except UnknownName as error:
+            try:
+                default = await self._app.default_connection()
+            except InvalidInput:
+                raise error.with_details(place="model") from None
+            return await context.connection(default), name  # some providers' own names have a slash
+        if not rest:
+            raise InvalidInput("The model's name is empty.", place="model", hint="Write CONNECTION/MODEL.")
+        return connection, rest
+
+
+class _Streamed:
+    """One answer on its way to a client, who hears a ping whenever nothing has come for a while."""
+
+    def __init__(self, request: web.BaseRequest, forward: Forward, ping: float) -> None:
+        self._request, self._forward, self._ping = request, forward, ping
+        self._response = web.StreamResponse(headers=_STREAM)
+        self._wrote = time.monotonic()
+
+    async def answer(self) -> web.StreamResponse:
+        """Open, pass on, end. An error before the first byte is raised, a later one is the last event."""
+        response = self._response
+        async with AsyncExitStack() as stack:
+            try:
+                blocks = await self._opened(stack)
+                await self._begin()
+                pinging = asyncio.create_task(self._pings())
+                stack.callback(pinging.cancel)
+                async for block in blocks:
+                    self._wrote = time.monotonic()
+                    await response.write(block)
+            except ChatstepError as error:
+                if not response.prepared:
+                    raise
+                await response.write(error_event(error))
+        await response.write_eof()
+        return response
+
+    async def _opened(self, stack: AsyncExitStack) -> AsyncIterator[bytes]:
+        opening: asyncio.Task[Any] = asyncio.create_task(self._forward.stream(stack))
+        try:
+            while not (await asyncio.wait([opening], timeout=self._ping))[0]:
+                await self._begin()
+                await self._response.write(PING)
+            blocks: AsyncIterator[bytes] = opening.result()
+        except asyncio.CancelledError:
+            opening.cancel()
+            await asyncio.wait([opening])
+            raise
+        return blocks
+
+    async def _begin(self) -> None:
+        if not self._response.prepared:
+            if self._forward.request_id:
+                self._response.headers["x-request-id"] = self._forward.request_id
+            await self._response.prepare(self._request)
+
+    async def _pings(self) -> None:
+        """Blocks are whole events, so a comment may stand between any two of them."""
+        while True:
+            quiet = time.monotonic() - self._wrote
+            if quiet >= self._ping:
+                self._wrote = time.monotonic()
+                await self._response.write(PING)
+            else:
+                await asyncio.sleep(self._ping - quiet)

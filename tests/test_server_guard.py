@@ -1,0 +1,65 @@
+"""Who may come in: names, origins, tokens."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatstep.server.guard import is_loopback
+from serving import Served, Serving
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "a.localhost", "[::1]", "::1", "LOCALHOST"])
+def test_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.com", "localhost.example", "::", "", "127.0.0.1.x"])
+def test_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("evil.example", 421), ("127.0.0.1.evil.example", 421), ("", 421), ("localhost", 200), ("127.0.0.1:1", 200)],
+)
+async def test_only_names_that_are_ours(served: Served, name: str, status: int) -> None:
+    """A foreign name that leads here is an attack on whoever opened a page (DNS rebinding)."""
+    async with served.client.get(f"{served.server.address}/healthz", headers={"Host": name}) as answer:
+        assert answer.status == status
+
+
+async def test_a_name_can_be_allowed(serving: Serving) -> None:
+    served = await serving(host_names=("bots.example.com",))
+    async with served.client.get(f"{served.server.address}/healthz", headers={"Host": "Bots.example.com"}) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_pages_of_other_origins_change_nothing(served: Served, headers: dict[str, str]) -> None:
+    for path in ("/v1/chat/completions", "/hooks/x"):
+        status, answer = await served.post(data=b"{}", path=path, headers=headers)
+        assert (status, answer["error"]["code"]) == (403, "foreign_origin")
+
+
+async def test_our_own_pages_and_programs_may(served: Served) -> None:
+    host = served.server.address.removeprefix("http://")
+    for headers in ({}, {"Origin": f"http://{host}"}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+        assert (await served.post(data=b"{}", headers=headers))[0] == 400
+
+
+async def test_no_page_of_another_origin_reads_an_answer(served: Served) -> None:
+    async with served.client.get(
+        f"{served.server.address}/v1/models", headers={"Origin": "https://x.example"}
+    ) as answer:
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["server"] == "chatstep"
