@@ -35,6 +35,7 @@ LLM_MODELS = "- model_id: bench\n  model_name: gpt-4o-mini\n  api_base: {base_ur
 FRESH = "chatstep complete, first byte, no store yet"
 KEPT = "chatstep complete, first byte, store exists"
 HELP = "chatstep --help"
+AIOHTTP = "import aiohttp, nothing else, to its end"
 LITELLM = "LiteLLM, python -c, first byte"
 
 
@@ -125,6 +126,7 @@ def _runners(place: Place) -> dict[str, Callable[[int], dict[str, Any]]]:
 
     return {
         "python -c pass": lambda _: place.to_end([python, "-c", "pass"]),
+        AIOHTTP: lambda _: place.to_end([python, "-c", "import aiohttp"]),
         HELP: lambda _: place.to_end([script, "--help"]),
         "llm --help": lambda _: place.to_end([str(SCRIPTS / "llm"), "--help"]),
         FRESH: fresh,

@@ -13,11 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from chatstep.errors import ChatstepError
-from chatstep.message import Attachment, Author, History, Message
 
 if TYPE_CHECKING:
     from chatstep.app import App
     from chatstep.calls import acomplete, complete
+    from chatstep.message import Attachment, Author, History, Message
     from chatstep.modules.openai.inputs import Completion, MakeChatCompletion
     from chatstep.modules.openai.make_chat_completion import CompletionStream
 
@@ -37,9 +37,13 @@ __all__ = [
 
 _LATER = {
     "App": "chatstep.app",
+    "Attachment": "chatstep.message",
+    "Author": "chatstep.message",
     "Completion": "chatstep.modules.openai.inputs",
     "CompletionStream": "chatstep.modules.openai.make_chat_completion",
+    "History": "chatstep.message",
     "MakeChatCompletion": "chatstep.modules.openai.inputs",
+    "Message": "chatstep.message",
     "acomplete": "chatstep.calls",
     "complete": "chatstep.calls",
 }

@@ -6,9 +6,7 @@ A clash of names is an error, never settled silently; an unknown name comes with
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import entry_points
 
 from chatstep.errors import InvalidInput, UnknownName
 from chatstep.step import ConnectionKind, Module, Step
@@ -19,6 +17,8 @@ __all__ = ["connection_kind", "connection_kinds", "modules", "near", "step_named
 @cache
 def modules() -> tuple[Module, ...]:
     """All installed modules, by name; raises InvalidInput when two claim one name."""
+    from importlib.metadata import entry_points  # 5 ms, which a completion on the environment's connection goes without
+
     found: dict[str, Module] = {}
     for entry in sorted(entry_points(group="chatstep.modules"), key=lambda entry: (entry.name, entry.value)):
         try:
@@ -83,6 +83,8 @@ def connection_kind(name: str) -> ConnectionKind:
 
 def near(name: str, known: Iterable[str]) -> list[str]:
     """Up to three known names close to this one."""
+    from difflib import get_close_matches
+
     by_fold = {other.casefold(): other for other in known}
     return [by_fold[fold] for fold in get_close_matches(name.casefold(), by_fold, n=3, cutoff=0.6)]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import reprlib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -122,7 +121,10 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def _from_file(path: Path) -> dict[str, str]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib  # 2 ms, only where there is a file
+
+        values = tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML
