@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from chatstep.errors import InputError, InvalidInput, StoreError
+from chatstep.errors import InputError, InvalidInput, RateLimited, StoreError
 from chatstep.modules.openai.environment import FromEnvironment
 from chatstep.registry import connection_kind, unknown
 from chatstep.secret import Secret
@@ -26,6 +26,7 @@ __all__ = ["ENVIRONMENT", "REHEARSAL", "Connections", "OpenConnection", "Origin"
 ENVIRONMENT = "environment"
 REHEARSAL = "rehearsal"
 _FRESH = 30.0  # seconds
+_LONGEST_TURN = 300.0
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class OpenConnection:
         self.origin = origin
         self.opened: Any = None
         self.limited = origin.stored.daily_limit is not None or origin.stored.monthly_limit is not None
+        self.turn: Callable[[], Awaitable[None]] | None = None
         self.checked = time.monotonic()
         self._store = store
         self._traits = traits
@@ -61,6 +63,23 @@ class OpenConnection:
         if hasattr(opened, "__aenter__"):
             opened = await self._resources.enter_async_context(opened)
         self.opened = opened
+        if self._store is not None and getattr(opened, "per_minute", None):
+            self.turn = self._turn
+
+    async def _turn(self) -> None:
+        """Wait until one more request may be sent; raises RateLimited when that is too far away."""
+        if self._store is None:
+            return
+        wait = await asyncio.to_thread(self._store.turns.take, self.name, self.opened.per_minute, _LONGEST_TURN)
+        if wait > _LONGEST_TURN:
+            raise RateLimited(
+                f"The connection {self.name!r} may send {self.opened.per_minute} requests a minute, and so many wait "
+                f"that the next turn is {wait:.0f} seconds away.",
+                hint="Raise its per_minute, or send less.",
+                retry_after=wait,
+                attempts=0,
+            )
+        await asyncio.sleep(wait)
 
     async def close(self) -> None:
         """End what `start` started."""

@@ -13,12 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
+from chatstep.errors import InvalidInput
 from chatstep.secret import Secret
 
 if TYPE_CHECKING:
     from chatstep.transcript import TranscriptFormat
 
-__all__ = ["Connection", "ConnectionKind", "Context", "Effect", "Field", "Module", "Run", "Step", "step"]
+__all__ = [
+    "PER_MINUTE",
+    "Connection",
+    "ConnectionKind",
+    "Context",
+    "Effect",
+    "Field",
+    "Module",
+    "Run",
+    "Step",
+    "per_minute",
+    "step",
+]
 
 Effect = Literal["none", "outside", "run"]
 """What a step touches, which decides how its result is kept over a crash.
@@ -48,6 +61,10 @@ class Connection(Protocol):
     @property
     def limited(self) -> bool:
         """Whether a spend limit is set."""
+
+    @property
+    def turn(self) -> Callable[[], Awaitable[None]] | None:
+        """What a request waits for before it is sent, where the connection may send only so many a minute."""
 
     async def reserve(self, worst_case: int, instead_of: int | None = None) -> int | None:
         """Set aside the worst-case cost (nanodollars) under the spend limits; raises SpendLimitReached.
@@ -110,6 +127,26 @@ class Field(Struct, frozen=True):
     required: bool = False
     default: str | None = None
     path: bool = False
+
+
+PER_MINUTE = Field(
+    "per_minute",
+    "Per Minute",
+    "The most requests in a minute, by all processes and machines together. Further ones wait. Empty: no limit.",
+)
+"""A field that any connection kind may offer; `per_minute` reads it."""
+
+
+def per_minute(settings: Mapping[str, Any]) -> int | None:
+    """How many requests a minute a connection may send; raises InvalidInput unless it is a number of 1 or more."""
+    given = settings.get("per_minute")
+    if given in (None, ""):
+        return None
+    if not str(given).isascii() or not str(given).isdecimal() or not 0 < int(given) <= 100_000:
+        raise InvalidInput(
+            "Expected a whole number of requests, 1 to 100,000.", place="per_minute", hint="Write one such as 60."
+        )
+    return int(given)
 
 
 class ConnectionKind(Struct, frozen=True):

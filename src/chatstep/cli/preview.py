@@ -41,7 +41,7 @@ class Preview(Struct):
 class _NoConnection:
     """OpenAI as anybody meets it: for a look before there is a connection."""
 
-    name, kind, limited = "none yet", "openai", False
+    name, kind, limited, turn = "none yet", "openai", False, None
 
     def __init__(self) -> None:
         self.opened: Endpoint = connection_kind("openai").open({}, {})

@@ -127,6 +127,8 @@ class Http:
         while True:
             attempt += 1
             body: Body | None = None
+            if request.turn is not None:
+                await request.turn()
             started = time.monotonic()
             try:
                 body = await self._open(request, target, timeouts, attempt)

@@ -5,7 +5,7 @@ Headers carry keys and bodies carry people's texts, so neither appears when a Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -16,7 +16,8 @@ __all__ = ["Patience", "Reply", "Request", "Timeouts"]
 class Request(Struct, frozen=True):
     """One request; ``url`` is absolute (http or https) and carries no user name or password.
 
-    ``public_only`` refuses an address in a private network, also one that a name leads to.
+    ``public_only`` refuses an address in a private network, also one that a name leads to. ``turn`` is waited for
+    before each attempt.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Request(Struct, frozen=True):
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     public_only: bool = False
+    turn: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method}, {len(self.headers)} headers, {len(self.body)} bytes)"

@@ -18,7 +18,7 @@ class BilledConnection:
 
     def __init__(self, connection: OpenConnection, spender: Spender) -> None:
         self.name, self.kind, self.opened = connection.name, connection.kind, connection.opened
-        self.traits, self.learn = connection.traits, connection.learn
+        self.traits, self.learn, self.turn = connection.traits, connection.learn, connection.turn
         self._connection, self._spender = connection, spender
 
     @property

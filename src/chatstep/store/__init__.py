@@ -22,6 +22,7 @@ from chatstep.store.schedules import Schedules
 from chatstep.store.seal import Sealer, new_key
 from chatstep.store.tokens import Token, Tokens
 from chatstep.store.traits import Traits
+from chatstep.store.turns import Turns
 from chatstep.store.workers import Worker, Workers
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Tokens",
     "Total",
     "Traits",
+    "Turns",
     "Worker",
     "Workers",
     "dollars",
@@ -62,6 +64,7 @@ class Store:
         self.flows = Flows(database)
         self.workers = Workers(database)
         self.schedules = Schedules(database)
+        self.turns = Turns(database)
         self.tokens = Tokens(database)
 
     @classmethod

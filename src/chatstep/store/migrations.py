@@ -153,6 +153,16 @@ MIGRATIONS: tuple[Migration, ...] = (
         )
         """,
     ),
+    Migration(
+        "0007-turns",
+        """
+        CREATE TABLE chatstep_turns (
+            connection TEXT NOT NULL,
+            moment BIGINT NOT NULL
+        );
+        CREATE INDEX chatstep_turns_moment ON chatstep_turns (connection, moment)
+        """,
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from chatstep.errors import InvalidInput
 from chatstep.secret import Secret
-from chatstep.step import ConnectionKind, Field
+from chatstep.step import PER_MINUTE, ConnectionKind, Field, per_minute
 
 __all__ = ["Service", "http_kind", "webhook_kind"]
 
@@ -24,6 +24,7 @@ class Service(Struct, frozen=True, kw_only=True):
     header: str = "Authorization"
     token: Secret | None = None
     allow_private: bool = False
+    per_minute: int | None = None
 
     def url(self, address: str) -> str:
         """The whole address for one within this service; raises InvalidInput where it leads elsewhere."""
@@ -75,6 +76,7 @@ def _open_service(settings: Mapping[str, Any], secrets: Mapping[str, Secret]) ->
         header=settings.get("header") or "Authorization",
         token=secrets.get("token"),
         allow_private=private == "yes",
+        per_minute=per_minute(settings),
     )
 
 
@@ -95,6 +97,7 @@ http_kind = ConnectionKind(
             "Whether the service may lie in a private network: yes or no (default).",
             default="no",
         ),
+        PER_MINUTE,
     ),
     _open_service,
 )

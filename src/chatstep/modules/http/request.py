@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from chatstep.errors import (
     AnswerTooLarge,
@@ -95,15 +96,17 @@ class HttpAnswer(Struct, kw_only=True, frozen=True):
 async def request(inputs: HttpRequest, ctx: Context) -> HttpAnswer:
     """Ask any service over HTTP, with a key that a connection holds."""
     service: Service | None = None
+    turn = None
     if inputs.connection:
-        service = (await ctx.connection(inputs.connection)).opened
+        connection = await ctx.connection(inputs.connection)
+        service, turn = connection.opened, connection.turn
         if not isinstance(service, Service):
             raise InvalidInput(
                 f"The connection {inputs.connection!r} is not of kind http.",
                 place="connection",
                 hint="chatstep connections add NAME --kind http --set base_url https://...",
             )
-    sent = _request(inputs, service, ctx)
+    sent = replace(_request(inputs, service, ctx), turn=turn)
     started = time.perf_counter()
     # A request that changes something and whose fate is unknown is not sent again by itself: the flow's `retry` does,
     # and the key of idempotency lets the service see that it is the same.

@@ -79,7 +79,9 @@ class Call:
         body = draft.encoded()
         await self.charging.prepare(self._most)
         self._asked = self._answering = True
-        return Request("POST", self.endpoint.chat_url(inputs.model), self.endpoint.headers(), body)
+        return Request(
+            "POST", self.endpoint.chat_url(inputs.model), self.endpoint.headers(), body, turn=self.connection.turn
+        )
 
     def _draft(self, stream: bool) -> Draft:
         connection = self.connection

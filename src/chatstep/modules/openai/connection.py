@@ -19,7 +19,7 @@ from chatstep.errors import InvalidInput
 from chatstep.modules.openai.dialect import Dialect
 from chatstep.registry import unknown
 from chatstep.secret import Secret
-from chatstep.step import ConnectionKind, Field
+from chatstep.step import PER_MINUTE, ConnectionKind, Field, per_minute
 
 __all__ = ["KINDS", "PRESETS", "Endpoint", "Preset", "checked_key", "checked_url"]
 
@@ -40,6 +40,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     api_version: str | None = None
     total: float | None = None
     tries: int | None = None
+    per_minute: int | None = None
     prices: str | None = None
     free: bool = False
 
@@ -207,6 +208,7 @@ def _open_openai(settings: Mapping[str, Any], secrets: Mapping[str, Secret]) -> 
         project=_header(settings, "project"),
         total=_total(settings),
         tries=_tries(settings),
+        per_minute=per_minute(settings),
         prices=checked_url(settings["prices"], "prices") if settings.get("prices") else None,
         dialect=msgspec.structs.replace(_OPENAI_DIALECT, obfuscation=own),
     )
@@ -228,6 +230,7 @@ def _open_azure(settings: Mapping[str, Any], secrets: Mapping[str, Secret]) -> E
         api_version=version,
         total=_total(settings),
         tries=_tries(settings),
+        per_minute=per_minute(settings),
         prices=checked_url(settings["prices"], "prices") if settings.get("prices") else None,
         dialect=_OPENAI_DIALECT,
     )
@@ -258,6 +261,7 @@ def _open_compatible(settings: Mapping[str, Any], secrets: Mapping[str, Secret])
         key=secrets.get("api_key"),
         total=_total(settings),
         tries=_tries(settings),
+        per_minute=per_minute(settings),
         prices=checked_url(settings["prices"], "prices") if settings.get("prices") else None,
         dialect=msgspec.structs.replace(
             dialect,
@@ -281,6 +285,7 @@ KINDS = (
             Field("project", "Project", "Only for keys of several projects: proj_..."),
             _TIMEOUT,
             _TRIES,
+            PER_MINUTE,
             _PRICES,
         ),
         _open_openai,
@@ -294,6 +299,7 @@ KINDS = (
             Field("api_version", "API Version", "Leave empty for the v1 address; a date for the older, dated one."),
             _TIMEOUT,
             _TRIES,
+            PER_MINUTE,
             _PRICES,
         ),
         _open_azure,
@@ -316,6 +322,7 @@ KINDS = (
             Field("alternate", "Alternate", "Whether user and assistant must take turns: yes or no (default)."),
             _TIMEOUT,
             _TRIES,
+            PER_MINUTE,
             _PRICES,
         ),
         _open_compatible,

@@ -146,7 +146,8 @@ class Forward:
         self._fields = adapted(self._wanted, self._model, self._dialect)
         await self._charging.prepare(self._worst)
         self._sent = True
-        return Request("POST", self._endpoint.chat_url(self._model), self._endpoint.headers(), encode(self._fields))
+        url, body = self._endpoint.chat_url(self._model), encode(self._fields)
+        return Request("POST", url, self._endpoint.headers(), body, turn=self._connection.turn)
 
     def _worst(self) -> tuple[int, int] | None:
         """The most tokens of prompt and reply; None where they cannot be known, as of pictures and sound."""
