@@ -34,6 +34,15 @@ class CallFlow(Struct, kw_only=True):
     inputs: dict[str, Any] = {}
 
 
+class Delivery(Struct, kw_only=True):
+    url: str
+    text: str
+
+
+class Delivered(Struct):
+    status: int
+
+
 class Answer(Struct):
     text: str
     key: str | None = None
@@ -56,6 +65,17 @@ async def ask(inputs: Text, ctx: Context) -> Answer:
     if failures.get(inputs.text):
         raise failures[inputs.text].pop(0)
     return Answer(inputs.text.upper(), ctx.run.key if ctx.run else None)
+
+
+@step("acme.deliver", title="Deliver", inputs=Delivery, output=Delivered)
+async def deliver(inputs: Delivery, ctx: Context) -> Delivered:
+    """Post a text, with the key by which a second delivery is known."""
+    from chatstep.http import Request
+
+    assert ctx.run is not None
+    headers = {"Idempotency-Key": ctx.run.key}
+    request = Request("POST", inputs.url, headers, inputs.text.encode())
+    return await ctx.send(request, lambda reply: Delivered(reply.status))  # type: ignore[no-any-return]
 
 
 @step("acme.think", title="Think", inputs=Text, output=Answer, effect="none")
@@ -103,4 +123,4 @@ def busy(times: int, retry_after: float | None = None) -> list[Exception]:
     return [ProviderDown("The provider is down.", retry_after=retry_after) for _ in range(times)]
 
 
-module = Module("acme", "Acme", steps=(ask, think, fill, wait, call, break_, refuse))
+module = Module("acme", "Acme", steps=(ask, deliver, think, fill, wait, call, break_, refuse))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,15 @@ def new_database(server: str) -> str:
     return f"{head.rpartition('/')[0]}/{name}?{query}"
 
 
+async def eventually(true: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait until something is so; the test's own time limit ends it otherwise."""
+    while True:
+        found = true()
+        if found if isinstance(found, bool) else await found:
+            return
+        await asyncio.sleep(0.02)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest) -> str | None:
     """Where an App keeps its data: its folder, or a Postgres database."""
@@ -80,7 +89,7 @@ class Flowing:
         return self.app.flows
 
     async def publish(self, text: str) -> str:
-        flow = read_flow(text)
+        flow = await asyncio.to_thread(read_flow, text)
         await self.engine.publish(flow)
         return flow.name
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from chatstep.errors import InvalidInput, UnknownName
-from chatstep.flows.records import StepRecord
+from chatstep.flows.records import RunRecord, StepRecord
 from chatstep.message import Author
-from flowing import Flowing
+from flowing import Flowing, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,18 +33,9 @@ outputs: {message: "${{ steps.first.text }}", seen: "${{ conversation.messages }
 """
 
 
-async def eventually(true: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something is so; the test's own time limit ends it otherwise."""
-    while True:
-        found = true()
-        if found if isinstance(found, bool) else await found:
-            return
-        await asyncio.sleep(0.02)
-
-
 async def test_a_run_is_done_and_kept_with_all_its_steps(flowing: Flowing, acme: Any) -> None:
     await flowing.publish(TWO)
-    told: list[tuple[str, StepRecord]] = []
+    told: list[tuple[str, StepRecord | RunRecord]] = []
     flowing.engine.listeners.append(lambda id, record: told.append((id, record)))
     run = await flowing.run("two", "hi", author=Author("Ada"), inputs={"tone": "cold"})
     assert (run.state, run.outputs, run.error) == ("done", {"said": "HI COLD"}, None)
@@ -59,7 +49,8 @@ async def test_a_run_is_done_and_kept_with_all_its_steps(flowing: Flowing, acme:
     assert run.recovered == 0
     assert run.created <= run.steps[0].began <= (run.ended or 0)
     assert await flowing.engine.show(run.id) == run
-    assert [(id, record.id) for id, record in told] == [(run.id, "first"), (run.id, "second")]
+    assert [record.id for _, record in told] == ["first", "second", run.id]
+    assert {id for id, _ in told} == {run.id}
 
 
 async def test_a_failed_run_is_kept_with_its_error(flowing: Flowing, acme: Any) -> None:

@@ -18,7 +18,8 @@ COMMANDS = {
     "conversations": Place(
         "chatstep.cli.conversations:conversations", "List, show, import and export kept conversations."
     ),
-    "flow": Place("chatstep.cli.flow:flow", "Check flows: steps in a row, started by an event."),
+    "flow": Place("chatstep.cli.flow:flow", "Check, publish and run flows: steps in a row, started by an event."),
+    "worker": Place("chatstep.cli.worker:worker", "Do the runs of flows until told to stop."),
     "connections": Place("chatstep.cli.connections:connections", "Add, list, test and remove connections."),
     "models": Place("chatstep.cli.models:models", "List the models that a connection offers."),
     "usage": Place("chatstep.cli.usage:usage", "Show what completions took: tokens and money."),

@@ -23,7 +23,10 @@ def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 class Received(Struct, kw_only=True):
-    """One request, numbered from 1 in the order of arrival; ``body`` is None where it is no JSON object."""
+    """One request, numbered from 1 in the order of arrival; ``body`` is None where it is no JSON object.
+
+    ``time`` is when it was there as a whole, in unix seconds.
+    """
 
     number: int
     method: str
@@ -32,6 +35,7 @@ class Received(Struct, kw_only=True):
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | None = None
     raw: bytes = b""
+    time: float = 0.0
 
     @property
     def model(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from aiohttp import web
@@ -39,6 +40,7 @@ def receive(request: web.BaseRequest, raw: bytes, number: int) -> Received:
         headers=without_credentials(request.headers),
         body=_object(raw),
         raw=raw,
+        time=time.time(),
     )
 
 

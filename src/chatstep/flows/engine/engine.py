@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -31,7 +31,7 @@ from chatstep.flows.reading import read_flow
 from chatstep.flows.records import RunRecord, StepRecord
 from chatstep.flows.walk import inputs_of
 from chatstep.message import Author, Message
-from chatstep.registry import unknown
+from chatstep.registry import steps, unknown
 from chatstep.settings import Settings
 from chatstep.step import Context
 from chatstep.store import Store
@@ -43,7 +43,8 @@ __all__ = ["Engine", "Started"]
 
 MOST_EVENT = 10_000_000  # bytes of JSON
 
-Listener = Callable[[str, StepRecord], None]
+T = TypeVar("T")
+Listener = Callable[[str, StepRecord | RunRecord], None]
 
 
 class Started(NamedTuple):
@@ -60,9 +61,9 @@ class Engine:
         self._settings = settings
         self.store = store
         self.context = context
-        self.process = Process(store, lambda id, stored, fresh: Execution(self, id, stored, fresh=fresh))
+        self.process = Process(store, lambda id, stored, fresh: Execution(self, id, stored, fresh=fresh), self.tell)
         self.listeners: list[Listener] = []
-        """Told of each step that a run here has done."""
+        """Told of each step that a run here has done, and of its end when that is stored."""
         self._opening = asyncio.Lock()
         self._database: sa.Engine | None = None
         self._tidying: asyncio.Task[None] | None = None
@@ -139,19 +140,21 @@ class Engine:
 
         stored = await self._stored(flow, job)
         delay = flow.conversation.debounce if flow.conversation and job.queued else 0
-        try:
-            with SetWorkflowID(id, workflow_id_reuse_policy="reject"):
-                if not job.queued:
-                    self.process.expect(id)
-                    await DBOS.start_workflow_async(launching.workflow(), stored)
-                    return True
-                with SetEnqueueOptions(
-                    priority=job.number, queue_partition_key=job.conversation, delay_seconds=delay or None
-                ):
-                    await DBOS.enqueue_workflow_async(launching.QUEUE, launching.workflow(), stored)
-        except DBOSWorkflowIDInUseError:
-            self.process.expect(id, begun=False)
-            return False
+        turn = SetEnqueueOptions(
+            priority=job.number or None, queue_partition_key=job.conversation, delay_seconds=delay or None
+        )
+        with launching.explained():
+            try:
+                with SetWorkflowID(id, workflow_id_reuse_policy="reject"):
+                    if not job.queued:
+                        self.process.expect(id)
+                        await DBOS.start_workflow_async(launching.workflow(), stored)
+                        return True
+                    with turn:
+                        await DBOS.enqueue_workflow_async(launching.QUEUE, launching.workflow(), stored)
+            except DBOSWorkflowIDInUseError:
+                self.process.expect(id, begun=False)
+                return False
         self.process.kick()
         return True
 
@@ -196,30 +199,30 @@ class Engine:
             done, _ = await asyncio.wait({waiting}, timeout=pause)
             if done:  # it was done here, and is stored
                 return waiting.result()
-            if await asyncio.to_thread(lookup.has_ended, id):
-                return await asyncio.to_thread(lookup.whole, id)
+            if await self._ask(lookup.has_ended, id):
+                return await self._ask(lookup.whole, id)
             pause = min(pause * 2, 1.0)
 
     async def show(self, id: str) -> RunRecord:
         """A run by its id or its beginning, without content where the flow says so. Raises UnknownName."""
-        return await asyncio.to_thread((await self._lookup()).show, id)
+        return await self._ask((await self._lookup()).show, id)
 
     async def runs(self, *, flow: str | None = None, state: str | None = None, limit: int = 50) -> list[RunRecord]:
         """Runs, the newest first. Raises UnknownName for a state that there is not."""
-        return await asyncio.to_thread((await self._lookup()).list, flow, state, limit)
+        return await self._ask((await self._lookup()).list, flow, state, limit)
 
     async def cancel(self, id: str) -> str:
         """Stop a run before its next step, or before it begins; its whole id. InvalidInput when it has ended."""
-        return await asyncio.to_thread((await self._lookup()).cancel, id)
+        return await self._ask((await self._lookup()).cancel, id)
 
     async def forget(self, days: float) -> int:
         """Delete runs that ended so many days ago or longer, and say how many those were."""
-        return await asyncio.to_thread((await self._lookup()).forget, days)
+        return await self._ask((await self._lookup()).forget, days)
 
     async def resume(self, id: str) -> str:
         """Let a run go on that was cancelled or given up; its whole id. Raises InvalidInput for any other."""
         await self.launch()
-        id = await asyncio.to_thread((await self._lookup()).resume, id)
+        id = await self._ask((await self._lookup()).resume, id)
         self.process.kick()
         return id
 
@@ -230,7 +233,7 @@ class Engine:
         Raises UnknownName for an unknown run or step.
         """
         await self.launch()
-        old, job = await asyncio.to_thread((await self._lookup()).again, id)
+        old, job = await self._ask((await self._lookup()).again, id)
         flow = await self.current(old.flow)
         reused = _records_before(flow, after, old) if after is not None else {}
         new = f"{old.flow}.{secrets.token_hex(12)}"
@@ -243,7 +246,10 @@ class Engine:
         async with self._opening:
             self.process.check_open()
             if not self.process.launched:
-                await self.process.launch(await self._opened_database())
+                database = await self._opened_database()
+                await asyncio.to_thread(steps)  # imports all modules, the first time
+                with launching.explained():
+                    await self.process.launch(database)
                 self._tidying = asyncio.get_running_loop().create_task(self._tidy())
 
     async def close(self) -> None:
@@ -257,16 +263,20 @@ class Engine:
             if self._database is not None:
                 await asyncio.to_thread(self._database.dispose)
 
-    def tell(self, id: str, record: StepRecord) -> None:
-        """Tell listeners of a step that was done."""
+    def tell(self, id: str, record: StepRecord | RunRecord) -> None:
+        """Tell listeners of a step that was done, or of a run that has ended."""
         for listener in self.listeners:
             listener(id, record)
 
     async def _lookup(self) -> Lookup:
         async with self._opening:
             if not hasattr(self.process, "rows"):
-                self.process.rows = await asyncio.to_thread(Rows.read, await self._opened_database())
+                self.process.rows = await self._ask(Rows.read, await self._opened_database())
         return Lookup(self.process.rows, self.store.sealer)
+
+    async def _ask(self, work: Callable[..., T], *args: Any) -> T:
+        with launching.explained():
+            return await asyncio.to_thread(work, *args)
 
     async def _opened_database(self) -> sa.Engine:
         if self._database is None:

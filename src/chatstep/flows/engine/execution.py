@@ -195,6 +195,9 @@ class Execution:
         """A wait that a crash does not begin anew. The process may stop meanwhile; the run then waits elsewhere."""
         from dbos import DBOS
 
+        if seconds <= 0:  # a time that has passed, perhaps since the wait was begun
+            DBOS.reserve_step()
+            return
         sleeping = asyncio.ensure_future(guarded(DBOS.sleep_async(seconds)))
         await self._unless_closing(sleeping)
         await self._still_ours()

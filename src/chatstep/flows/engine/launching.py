@@ -10,9 +10,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "Body",
     "abandon",
     "close",
+    "explained",
     "launch",
     "open_database",
     "serializer",
@@ -62,6 +63,37 @@ def require_dbos() -> None:
         raise StoreError(
             "Flows need packages that are not installed.", place="dbos", hint="Run: pip install 'chatstep[flows]'"
         ) from error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What SQLAlchemy and DBOS raise becomes a StoreError, without values that may be in its text."""
+    import sqlalchemy as sa
+    from dbos._error import DBOSException
+
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        reason = type(getattr(error, "orig", None) or error).__name__
+        full = "is full" in str(getattr(error, "orig", ""))
+        failure = StoreError(
+            "The disk is full, so the database of runs could not be written."
+            if full
+            else f"The database of runs refused ({reason}).",
+            place=FILE if "sqlite" in type(getattr(error, "orig", error)).__module__ else SCHEMA,
+            hint="Free some space; what was stored before is safe."
+            if full
+            else "Check that it can be written, and that nothing else has changed it.",
+        )
+    except DBOSException as error:
+        failure = StoreError(
+            f"The engine of flows could not use its database ({type(error).__name__}).",
+            place=SCHEMA,
+            hint="Was it written by a newer chatstep? With CHATSTEP_LOG=debug more is said.",
+        )
+    else:
+        return
+    raise failure  # outside of `except`: the text of a driver can quote stored values
 
 
 def open_database(home: Path, url: str | None) -> sa.Engine:

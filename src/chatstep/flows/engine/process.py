@@ -32,11 +32,19 @@ GRACE = 25.0
 
 
 class Process:
-    """``make`` makes the execution of a run from its id, what it was begun with, and whether it is the first."""
+    """``make`` makes the execution of a run from its id, what it was begun with, and whether it is the first.
 
-    def __init__(self, store: Store, make: Callable[[str, dict[str, Any], bool], Execution]) -> None:
+    ``tell`` is told of each run whose end is stored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        make: Callable[[str, dict[str, Any], bool], Execution],
+        tell: Callable[[str, RunRecord], None],
+    ) -> None:
         self._store = store
-        self._make = make
+        self._make, self._tell = make, tell
         self.executor = f"{host()}/{os.getpid()}/{secrets.token_hex(4)}"
         self.closing = asyncio.Event()
         self.taken_over = 0
@@ -150,6 +158,8 @@ class Process:
             return
         self._gone(id, execution)
         waiting = self._waiting.get(id)
+        if stored and execution.record is not None:
+            self._tell(id, execution.record)
         if stored and waiting is not None and not waiting.done() and execution.record is not None:
             waiting.set_result(execution.record)
         if execution.stored["queued"]:

@@ -1,0 +1,100 @@
+"""`chatstep flow publish` and `list`: which flows there are, and the versions that new runs take."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chatstep.cli.completing import files
+from chatstep.cli.flow_check import needs_flows
+from chatstep.cli.options import json_option
+from chatstep.cli.screen import clipped, console, for_terminal, note, print_json, table
+from chatstep.cli.session import open_store, run
+
+if TYPE_CHECKING:
+    from chatstep.app import App
+    from chatstep.flows.definition import Flow
+
+__all__ = ["list_all", "publish", "published"]
+
+
+@click.command(epilog="\b\nExample:\n  chatstep flow publish shop.yaml")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=files)
+def publish(files: tuple[str, ...]) -> None:
+    """Store the flow in each FILE, for new runs to take.
+
+    A version never changes: runs that are under way end on the version they began with. Nothing is stored of a file
+    that `chatstep flow check` complains about.
+    """
+    needs_flows()
+    run(_publish(files))
+
+
+async def _publish(files: tuple[str, ...]) -> None:
+    from chatstep.cli.session import open_app
+
+    async with open_app() as app:
+        for name in files:
+            flow, new = await published(app, Path(name))
+            said = "Published" if new else "Nothing changed in"
+            note(f"{said} {flow.name}, version {flow.version}. Run it: chatstep flow run {flow.name}")
+
+
+async def published(app: App, file: Path) -> tuple[Flow, bool]:
+    """The flow of a file, published, and whether that was news; raises InvalidInput for one with problems."""
+    import asyncio
+
+    from chatstep.flows.checking import check
+    from chatstep.flows.problems import refusal
+    from chatstep.flows.reading import read_draft
+
+    draft = await asyncio.to_thread(read_draft, file)
+    connections = await asyncio.to_thread(app.connections.all)
+    names = [origin.stored.name for origin in connections]
+    problems = [*draft.problems, *check(draft.flow, known_connections=names, lines=draft.lines)]
+    if problems:
+        raise refusal(sorted(problems, key=lambda problem: problem.line), file.name)
+    return draft.flow, await app.flows.publish(draft.flow)
+
+
+@click.command("list", epilog="\b\nExample:\n  chatstep flow list --json")
+@json_option("Give a JSON list: name, version, published, on, steps and description of each.")
+def list_all(as_json: bool) -> None:
+    """List the flows that are published."""
+    needs_flows()
+    from chatstep.flows.reading import read_flow
+
+    with open_store() as store:
+        found = [(published, read_flow(published.text)) for published in store.flows.all()]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": flow.name,
+                    "version": published.version,
+                    "published": _time(published.changed).replace(" ", "T") + ":00Z",
+                    "on": [trigger.type for trigger in flow.on],
+                    "steps": [part.id for part in flow.steps],
+                    "description": flow.description,
+                }
+                for published, flow in found
+            ]
+        )
+        return
+    if not found:
+        note("No flow is published yet. Publish one: chatstep flow publish FILE")
+        return
+    made = table("Flow", "Version", "Published (UTC)", "Started by", "Description")
+    for published, flow in found:
+        started = ", ".join(dict.fromkeys(trigger.type for trigger in flow.on))
+        made.add_row(
+            for_terminal(flow.name), published.version, _time(published.changed), started, clipped(flow.description, 40)
+        )
+    console().print(made)
+
+
+def _time(unix_ms: int) -> str:
+    return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M}"

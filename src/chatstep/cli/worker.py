@@ -1,0 +1,91 @@
+"""`chatstep worker`: a process that does runs until it is told to stop.
+
+SIGTERM and Ctrl-C let every run finish the step it is in; what is left is given to other workers, or to the next one.
+A second signal stops at once; the runs are then taken up as after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from chatstep.cli.flow_check import needs_flows
+from chatstep.cli.flow_lines import run_line
+from chatstep.cli.screen import for_terminal, note
+from chatstep.cli.session import open_app, run
+
+if TYPE_CHECKING:
+    from chatstep.app import App
+    from chatstep.flows.records import RunRecord, StepRecord
+
+__all__ = ["worker"]
+
+_LOOK = 0.5  # seconds
+
+
+@click.command(epilog="\b\nExample:\n  CHATSTEP_STORE=postgresql://db/chatstep chatstep worker")
+def worker() -> None:
+    """Do the runs of flows, and begin those of schedules, until SIGTERM or Ctrl-C.
+
+    Any number of workers, on any number of machines, may share a Postgres database. They take over from each other what
+    a dead one left within 15 seconds. On stopping, each run finishes the step it is in.
+    """
+    needs_flows()
+    run(_work())
+
+
+async def _work() -> None:
+    from chatstep.flows.clock import Clock
+
+    async with open_app() as app:
+        app.flows.listeners.append(_tell)
+        await app.flows.launch()
+        flows = await asyncio.to_thread(app.store.flows.all)
+        count = f"{len(flows)} flow{'' if len(flows) == 1 else 's'} published"
+        note(f"{_now()} Worker {os.getpid()} on {for_terminal(app.store.place)}: {count}. Ctrl-C stops it.")
+        async with Clock(app.flows, app.store):
+            await _until_told(app)
+        under_way = app.flows.process.under_way
+        if under_way == 1:
+            note(f"{_now()} Stopping: 1 run finishes the step it is in.")
+        elif under_way:
+            note(f"{_now()} Stopping: {under_way} runs finish the steps they are in.")
+    note(f"{_now()} Stopped.")
+
+
+async def _until_told(app: App) -> None:
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        told.set()
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one ends the process as if nobody had asked
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread, or no such signal here
+            loop.add_signal_handler(number, stop)
+    taken = 0
+    while not told.is_set():
+        now = app.flows.process.taken_over
+        if now > taken:
+            note(f"{_now()} Took over {now - taken} run{'' if now - taken == 1 else 's'} of a process that died.")
+            taken = now
+        with suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), _LOOK)
+
+
+def _tell(id: str, record: StepRecord | RunRecord) -> None:
+    from chatstep.flows.records import RunRecord
+
+    if isinstance(record, RunRecord):
+        note(f"{_now()} {run_line(record)}")
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%H:%M:%S}"
