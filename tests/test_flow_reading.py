@@ -282,6 +282,16 @@ def test_an_alias_may_be_used_twice() -> None:
     assert flow.steps[0].inputs == {"x": [1], "y": [1]}
 
 
+def test_an_anchor_may_be_named_again() -> None:
+    flow = read_flow("name: a\nsteps: [{id: a, uses: b.c, with: {x: &x [1], y: &x [2], z: *x}}]\n")
+    assert flow.steps[0].inputs["z"] == [2]
+
+
+def test_yaml_of_old_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"YAML 1\.1 is not read"):
+        read_draft("# a flow\n%YAML 1.1\n---\nname: a\nsteps: [{id: a, uses: b.c, timeout: 1e3}]\n")
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     with path.open("wb") as file:

@@ -20,6 +20,7 @@ from chatstep.errors import InvalidInput, UnreadableFile
 __all__ = ["Node", "near", "parse_yaml", "read_text", "read_yaml"]
 
 _SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_OLD_YAML = re.compile(r"^%YAML\s+1\.[01]\b", re.M)  # there `on` and `yes` are truth values
 _MOST_VALUES = 100_000
 _DEEPEST = 60
 
@@ -173,8 +174,12 @@ def parse_yaml(text: str, source: str) -> Node:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     # The round-trip reader builds nothing but plain data, as the safe one does, and keeps the line of every key.
+    reader = YAML(typ="rt")
+    reader.composer.warn_double_anchors = False  # YAML lets a name be used again, and a warning would show the text
+    if _OLD_YAML.search(text):
+        raise InvalidInput("YAML 1.1 is not read.", place=source, hint="Leave the line `%YAML 1.1` out.")
     try:
-        value = YAML(typ="rt").load(io.StringIO(text))
+        value = reader.load(io.StringIO(text))
     except MarkedYAMLError as problem:
         mark = problem.problem_mark
         place = f"{source} line {mark.line + 1}" if mark else source
