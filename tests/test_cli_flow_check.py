@@ -146,3 +146,24 @@ def test_a_key_in_the_wrong_place_is_not_repeated(chatstep: Commands) -> None:
         done = chatstep("flow", "check", shop, *more, code=2)
         assert "no connection" in done.stdout
         assert KEY not in done.output
+
+
+CALLER = "name: caller\nsteps: [{id: call, uses: flow.call, with: {flow: shop}}]\n"
+
+
+def test_published_flows_may_be_called(chatstep: Commands) -> None:
+    caller, shop = chatstep.file("caller.yaml", CALLER), chatstep.file("shop.yaml", SHOP)
+    assert "There is no flow `shop`." in chatstep("flow", "check", caller, code=2).stdout
+    assert "There is no flow `shop`." in chatstep("flow", "publish", caller, code=2).stderr
+    chatstep("flow", "check", caller, shop)
+    chatstep("flow", "publish", shop)
+    chatstep("flow", "check", caller)
+    chatstep("flow", "publish", caller)
+    circle = chatstep.file("circle.yaml", CALLER.replace("shop", "caller").replace("name: caller", "name: shop"))
+    assert "shop → caller → shop" in chatstep("flow", "check", circle, code=2).stdout
+    assert "shop → caller → shop" in chatstep("flow", "publish", circle, code=2).stderr
+
+
+def test_flows_that_call_each_other_are_published_together(chatstep: Commands) -> None:
+    chatstep("flow", "publish", chatstep.file("caller.yaml", CALLER), chatstep.file("shop.yaml", SHOP))
+    assert [flow["name"] for flow in chatstep.json("flow", "list")] == ["caller", "shop"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,9 @@ from chatstep.errors import ChatstepError, InvalidInput
 if TYPE_CHECKING:
     from chatstep.flows.definition import Flow
     from chatstep.flows.problems import Problem
+    from chatstep.store import Store
 
-__all__ = ["check", "schema"]
+__all__ = ["check", "needs_flows", "published_flows", "schema"]
 
 
 @click.command(epilog="\b\nExamples:\n  chatstep flow check shop.yaml\n  chatstep flow check flows/*.yaml --json")
@@ -31,11 +33,12 @@ __all__ = ["check", "schema"]
 def check(files: tuple[str, ...], any_connection: bool, as_json: bool) -> None:
     """Say everything that is wrong with each FILE: line, place and what to do.
 
-    Flows that call each other are checked together. Nothing is run and nothing is stored. Exit code 2 where anything is
-    wrong.
+    A flow that calls others is checked beside those that are published and those of the other FILEs. Nothing is run and
+    nothing is stored. Exit code 2 where anything is wrong.
     """
     needs_flows()
-    found = _checked(files, None if any_connection else _connections())
+    connections, published = _around()
+    found = _checked(files, None if any_connection else connections, published)
     if as_json:
         print_json([{"file": name, "name": flow and flow.name, "ok": not problems, "problems": problems}
                     for name, flow, problems in found])  # fmt: skip
@@ -76,7 +79,9 @@ def needs_flows() -> None:
         raise InvalidInput("Flows need packages that are not installed.", hint="Run: pip install 'chatstep[flows]'")
 
 
-def _checked(names: tuple[str, ...], connections: Collection[str] | None) -> list[Checked]:
+def _checked(
+    names: tuple[str, ...], connections: Collection[str] | None, published: Mapping[str, Flow]
+) -> list[Checked]:
     from chatstep.flows.checking import check as check_flow
     from chatstep.flows.problems import Problem
     from chatstep.flows.reading import Draft, read_draft
@@ -90,7 +95,8 @@ def _checked(names: tuple[str, ...], connections: Collection[str] | None) -> lis
             line = (error.place or "").rpartition(" line ")[2]
             at = int(line) if line.isdigit() else 0
             unread[name] = [Problem(line=at, message=error.message, hint=error.hint)]
-    flows = {draft.flow.name: draft.flow for draft in reversed(drafts.values()) if draft.flow.name}
+    read = {draft.flow.name: draft.flow for draft in reversed(drafts.values()) if draft.flow.name}
+    flows = {**published, **read}
     found: list[Checked] = []
     files = {draft.flow.name: name for name, draft in reversed(drafts.items())}
     for name in dict.fromkeys(names):
@@ -115,19 +121,32 @@ def _without_keys(problem: Problem) -> Problem:
     return replace(problem, place=without_keys(problem.place), message=without_keys(problem.message), hint=hint)
 
 
-def _connections() -> list[str]:
-    """The connections that can be named here. No store is made for this."""
+def published_flows(store: Store) -> dict[str, Flow]:
+    """The published flows by name. One that an older chatstep took and this one cannot read is left out."""
+    from chatstep.flows.reading import read_flow
+
+    found = {}
+    for each in store.flows.all():
+        with suppress(InvalidInput):
+            found[each.name] = read_flow(each.text)
+    return found
+
+
+def _around() -> tuple[list[str], dict[str, Flow]]:
+    """The connections that can be named here, and the published flows. No store is made for this."""
     from chatstep.connections import Connections
     from chatstep.modules.openai.environment import from_environment
     from chatstep.store import Store
 
+    def names(store: Store | None) -> list[str]:
+        origins = Connections(lambda: store, lambda: from_environment(os.environ)).all()
+        return [origin.stored.name for origin in origins]
+
     set_here = settings()
     if not Store.exists(set_here.home, set_here.store):
-        origins = Connections(lambda: None, lambda: from_environment(os.environ)).all()
-    else:
-        with Store.open(set_here.home, set_here.store, set_here.seal_key) as store:
-            origins = Connections(lambda: store, lambda: from_environment(os.environ)).all()
-    return [origin.stored.name for origin in origins]
+        return names(None), {}
+    with Store.open(set_here.home, set_here.store, set_here.seal_key) as store:
+        return names(store), published_flows(store)
 
 
 def _show(name: str, flow: Flow | None, problems: list[Problem]) -> None:
