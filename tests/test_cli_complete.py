@@ -134,7 +134,7 @@ def test_how_often_was_asked_is_told(chatstep: Commands, serve: Serve) -> None:
     [
         (["Hi", "--max-tokens", "0"], 2, "max_tokens: Must be 1 or more"),
         (["Hi", "--max-tokens", "-1"], 2, "max_tokens: Must be 1 or more"),
-        (["Hi", "--max-tokens", "many"], 2, "'many' is not a valid integer"),
+        (["Hi", "--max-tokens", "many"], 2, "Error: --max-tokens: 'many' is not a valid integer."),
         (["Hi", "--model", ""], 2, "model: "),
         (["Hi", "--speakers", "nmae"], 3, "Did you mean 'name'?"),
         (["Hi", "--connection", "rehearsel"], 3, "Did you mean 'rehearsal'?"),
@@ -152,6 +152,8 @@ def test_how_often_was_asked_is_told(chatstep: Commands, serve: Serve) -> None:
         (["\udcff"], 2, "message: The text is not UTF-8 (character 1)"),
         (["Hi", "-s", "a\udcff"], 2, "instructions: The text is not UTF-8 (character 2)"),
         (["Hi", "--colour"], 2, "No such option"),
+        (["Hi", "--max-tokens", "many", "--json"], 2, "'many' is not a valid integer."),
+        (["Hi", "you"], 2, "See `chatstep complete --help`."),
         ([""], 2, "message: There is nothing to send"),
     ],
 )
@@ -161,7 +163,7 @@ def test_wrong_input(chatstep: Commands, args: list[str], code: int, said: str) 
         args = [*args, "--connection", "rehearsal"]
     result = chatstep("complete", *args, code=None)
     assert said in result.stderr or said in str(json.loads(result.stderr).get("message"))
-    assert (result.exit_code, result.stdout) == (code, "")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import click
 
 from chatstep.cli.screen import for_terminal, note, styled
-from chatstep.errors import ChatstepError
+from chatstep.errors import ChatstepError, InvalidInput
 
 __all__ = [
     "BROKEN_PIPE",
@@ -40,13 +40,14 @@ class Invocation:
 
 @contextmanager
 def told(invocation: Invocation) -> Iterator[None]:
-    """Turn what is raised inside into a message and an exit code; click's own errors pass."""
+    """Turn what is raised inside into one line and an exit code; what ends a command as it should passes."""
     try:
         yield
-    except click.UsageError as error:
-        if without_keys(error.message) != error.message:
-            raise click.UsageError(without_keys(error.message), ctx=error.ctx) from None
+    except click.exceptions.NoArgsIsHelpError:
         raise
+    except click.UsageError as error:
+        print_error(_as_ours(error), as_json=invocation.json)
+        raise click.exceptions.Exit(InvalidInput.exit_code) from None
     except (click.ClickException, click.exceptions.Exit):
         raise
     except ChatstepError as error:
@@ -67,6 +68,17 @@ def told(invocation: Invocation) -> Iterator[None]:
     except Exception as error:
         _print_unexpected(error)
         raise click.exceptions.Exit(1) from None
+
+
+def _as_ours(error: click.UsageError) -> InvalidInput:
+    """What click found wrong with the arguments, as every other wrong input is told."""
+    message, place = error.format_message(), None
+    if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter) and error.param:
+        message, place = error.message, max(error.param.opts, key=len)
+    path = error.ctx.command_path if error.ctx is not None else "chatstep"
+    if not message.endswith((".", "?")):
+        message += "."
+    return InvalidInput(without_keys(message), place=place, hint=f"See `{path} --help`.")
 
 
 def without_keys(text: str) -> str:

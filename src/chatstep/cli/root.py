@@ -32,6 +32,13 @@ COMMANDS = {
 
 
 class _Root(LazyGroup):
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the options of `chatstep` itself."""
+        with told(Invocation()):
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; every error becomes a line on stderr and the exit code of its class."""
         ctx.obj = Invocation()

@@ -21,7 +21,7 @@ from chatstep.registry import unknown
 from chatstep.secret import Secret
 from chatstep.step import PER_MINUTE, ConnectionKind, Field, per_minute
 
-__all__ = ["KINDS", "PRESETS", "Endpoint", "Preset", "checked_key", "checked_url"]
+__all__ = ["KINDS", "PRESETS", "Endpoint", "Preset", "checked_header", "checked_key", "checked_url"]
 
 OPENAI_URL = "https://api.openai.com/v1"
 _VERSION = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -149,8 +149,9 @@ def _fits_header(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
-def _header(settings: Mapping[str, Any], name: str) -> str | None:
-    value = str(settings.get(name) or "").strip()
+def checked_header(value: object, name: str) -> str | None:
+    """A value that travels in a header, None for an empty one; raises InvalidInput, without showing it."""
+    value = str(value or "").strip()
     if not _fits_header(value):
         raise InvalidInput(
             "It has a line break, space or other character that no such name has.", place=name, hint="Paste it alone."
@@ -204,8 +205,8 @@ def _open_openai(settings: Mapping[str, Any], secrets: Mapping[str, Secret]) -> 
         kind="openai",
         base_url=base_url,
         key=secrets.get("api_key"),
-        organization=_header(settings, "organization"),
-        project=_header(settings, "project"),
+        organization=checked_header(settings.get("organization"), "organization"),
+        project=checked_header(settings.get("project"), "project"),
         total=_total(settings),
         tries=_tries(settings),
         per_minute=per_minute(settings),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from chatstep.modules.openai.connection import checked_key, checked_url
+from chatstep.modules.openai.connection import checked_header, checked_key, checked_url
 from chatstep.secret import Secret
 
 __all__ = ["FromEnvironment", "from_environment"]
@@ -40,6 +40,6 @@ def from_environment(environ: Mapping[str, str]) -> FromEnvironment | None:
             kind = "compatible"
     if kind == "openai":
         for field, variable in (("organization", "OPENAI_ORG_ID"), ("project", "OPENAI_PROJECT_ID")):
-            if environ.get(variable):
-                settings[field] = environ[variable]
+            if value := checked_header(environ.get(variable), variable):
+                settings[field] = value
     return FromEnvironment(kind, settings, secrets)
