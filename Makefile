@@ -40,6 +40,7 @@ $(BENCH)/.installed: benchmarks/requirements.txt benchmarks/requirements-litellm
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	$(PYTHON) -m venv $(BENCH)/litellm
 	$(BENCH)/litellm/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements-litellm.txt
+	npm install --silent --no-fund --no-audit --prefix $(BENCH)/node @portkey-ai/gateway@1.15.2 || echo "No npm: Portkey's gateway will not be measured."
 	$(PYTHON) -m venv $(BENCH)/flows
 	$(BENCH)/flows/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements-flows.txt --editable '.[flows,postgres]'
 	touch $@

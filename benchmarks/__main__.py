@@ -18,6 +18,7 @@ NAMES = (
     "transcripts",
     "start",
     "in_flight",
+    "gateway",
     "flows",
     "workers",
     "memory",
