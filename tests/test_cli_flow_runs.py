@@ -197,8 +197,8 @@ async def test_a_worker_takes_over_and_stops_after_the_step_under_way(chatstep: 
         await worker.communicate()
         assert worker.returncode == 0
     run = await asyncio.to_thread(chatstep.json, "flow", "show", halfway["id"])
-    assert (run["state"], run["recovered"], len(provider.requests)) == ("done", 2, 3)
-    assert [step.get("maybe_repeated", False) for step in run["steps"]] == [True, True]
+    assert (run["state"], run["recovered"], len(provider.requests)) == ("done", 1, 3)
+    assert [step.get("maybe_repeated", False) for step in run["steps"]] == [True, False]
 
 
 async def test_a_run_that_is_interrupted_says_who_goes_on(chatstep: Commands, shop: str) -> None:

@@ -320,3 +320,22 @@ async def test_finished_runs_are_forgotten_after_a_while(flowing: Flowing, acme:
             await flowing.engine.show(id)
     acme.gates["busy"].set()
     assert (await flowing.ended(busy)).state == "done"
+
+
+async def test_a_defect_of_the_engine_fails_the_run_and_is_no_riddle(
+    flowing: Flowing, acme: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the result of a step stands there already; nothing hangs."""
+    await flowing.publish(TWO)
+    acme.gates["hi"] = asyncio.Event()
+    id = await flowing.start("two", "hi")
+    await eventually(lambda: ("ask", "hi") in acme.calls)
+    rows = flowing.engine.process.rows
+    await asyncio.to_thread(rows.record, id, 1, "first", '{"id": "first", "uses": "acme.ask"}', 0.0)
+    acme.gates["hi"].set()
+    run = await flowing.ended(id)
+    assert run.state == "failed"
+    assert run.error is not None
+    assert "the engine failed" in run.error["message"]
+    assert "DBOSStepNondeterminismError" in caplog.text
+    assert (await flowing.run("two", "ho")).state == "done"

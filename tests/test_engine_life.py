@@ -53,8 +53,8 @@ async def test_stopping_finishes_the_step_under_way_and_the_next_process_goes_on
         await flowing.engine.launch()
         run = await flowing.ended(id)
     assert acme.calls == [("ask", "hi"), ("ask", "HI!")]
-    assert (run.state, run.outputs, run.recovered) == ("done", {"said": "HI!"}, 1)
-    assert [step.maybe_repeated for step in run.steps] == [False, True]
+    assert (run.state, run.outputs, run.recovered) == ("done", {"said": "HI!"}, 0)
+    assert [step.maybe_repeated for step in run.steps] == [False, False]
 
 
 async def test_a_wait_goes_on_in_the_next_process_and_is_not_begun_anew(opening: Opening, acme: Any) -> None:

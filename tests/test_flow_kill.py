@@ -27,20 +27,24 @@ from flowing import new_database
 CONVERSATIONS = 5
 
 
-async def killed(folder: Path, url: str | None, workers: int, kills: int) -> None:
-    """Kill workers at random while events come in, then see what became of every event."""
+async def killed(folder: Path, url: str | None, workers: int, kills: int, pause: float) -> None:
+    """Kill workers at random while events come in, then see what became of every event.
+
+    Up to ``pause`` seconds lie between a worker's first breath and the next kill: were every process killed before it
+    can do anything, nothing would ever be done.
+    """
     home = folder / "home"
     async with world(folder, url, "- reply: Noted.\n  delay: 0.02") as seen:
         fleet = Fleet(workers, folder, url)
         try:
-            runs = await under_fire(fleet, random.Random(20), kills)
+            runs = await under_fire(fleet, random.Random(20), kills, pause)
             await all_done(home, url, runs)
         finally:
             await fleet.stop()
     await judge(home, url, runs, seen)
 
 
-async def under_fire(fleet: Fleet, chance: random.Random, kills: int) -> dict[str, str]:
+async def under_fire(fleet: Fleet, chance: random.Random, kills: int, pause: float) -> dict[str, str]:
     """Events come in, workers are killed; the run of each event."""
     runs: dict[str, str] = {}
     over = asyncio.Event()
@@ -52,17 +56,16 @@ async def under_fire(fleet: Fleet, chance: random.Random, kills: int) -> dict[st
             event = {"id": name, "text": name, "conversation": f"c{conversation}"}
             runs[name] = await fleet.deliver(event)
             number += 1
-            await asyncio.sleep(chance.uniform(0.0, 0.2))
+            await asyncio.sleep(chance.uniform(0.0, 0.4))
 
     for _ in range(fleet.size):
         await fleet.add()
     await asyncio.gather(*(worker.ready for worker in fleet.workers))
     talking = [asyncio.get_running_loop().create_task(talk(conversation)) for conversation in range(CONVERSATIONS)]
     for _ in range(kills):
-        await asyncio.sleep(chance.uniform(0.02, 0.4))
         victim = chance.choice(fleet.workers)
         await victim.ready
-        await asyncio.sleep(chance.uniform(0.0, 0.1))
+        await asyncio.sleep(chance.uniform(0.0, pause))
         await fleet.kill(victim)
         await fleet.add()
     await asyncio.gather(*(worker.ready for worker in fleet.workers))
@@ -75,9 +78,10 @@ async def all_done(home: Path, url: str | None, runs: dict[str, str]) -> None:
     async with App.open(Settings(home=home, store=url), {}) as app:
         while True:
             found = await app.flows.runs(limit=100_000)
+            assert not [run for run in found if run.state in ("failed", "cancelled")]
             if {run.id for run in found if run.state == "done"} >= set(runs.values()):
                 return
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1)
 
 
 async def judge(home: Path, url: str | None, runs: dict[str, str], world: World) -> None:
@@ -153,20 +157,20 @@ def checkpoints(home: Path, url: str | None) -> dict[str, float]:
 
 
 async def test_a_worker_on_sqlite_is_killed_7_times(tmp_path: Path) -> None:
-    await killed(tmp_path, None, workers=1, kills=7)
+    await killed(tmp_path, None, workers=1, kills=7, pause=1.5)
 
 
 async def test_three_workers_on_postgres_are_killed_6_times(tmp_path: Path, postgres_server: str) -> None:
-    await killed(tmp_path, new_database(postgres_server), workers=3, kills=6)
+    await killed(tmp_path, new_database(postgres_server), workers=3, kills=6, pause=1.5)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 async def test_a_worker_on_sqlite_is_killed_200_times(tmp_path: Path) -> None:
-    await killed(tmp_path, None, workers=1, kills=200)
+    await killed(tmp_path, None, workers=1, kills=200, pause=2.0)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 async def test_three_workers_on_postgres_are_killed_200_times(tmp_path: Path, postgres_server: str) -> None:
-    await killed(tmp_path, new_database(postgres_server), workers=3, kills=200)
+    await killed(tmp_path, new_database(postgres_server), workers=3, kills=200, pause=4.0)

@@ -30,10 +30,13 @@ MOST_BYTES = 50_000_000
 
 
 class Interrupted(BaseException):
-    """The engine stops this walk; no step may take it for a failure of its own. ``cause`` is the engine's reason."""
+    """The engine stops this walk; no step may take it for a failure of its own.
 
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(str(cause))
+    ``cause`` is what went wrong in the engine, or None where the run is left to another process or time.
+    """
+
+    def __init__(self, reason: str, cause: Exception | None = None) -> None:
+        super().__init__(reason)
         self.cause = cause
 
 

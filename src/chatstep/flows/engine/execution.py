@@ -7,6 +7,7 @@ for a last step: the end of the run keeps that. Whatever is kept is never asked 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution"]
 
+_log = logging.getLogger("chatstep.engine")
+
 MOST_MESSAGES = 5_000
 """How many of the newest messages of a conversation a flow sees."""
 
@@ -53,11 +56,20 @@ class Execution:
         """The whole record, once there is one."""
 
     async def to_end(self) -> Any:
-        """Do the run; what is returned is what DBOS keeps. Raises CancelledError when it is left to somebody else."""
+        """Do the run; what is returned is what DBOS keeps. Raises CancelledError when it is left to somebody else.
+
+        Anything else that is raised is a defect of the engine, and DBOS keeps that the run failed by it.
+        """
         try:
             return await self._done()
         except Interrupted as interruption:
-            raise asyncio.CancelledError from interruption.cause
+            if interruption.cause is None:
+                raise asyncio.CancelledError(str(interruption)) from None
+            failure = interruption.cause
+        except Exception as error:
+            failure = error
+        _log.error("The engine failed at run %s (%s).", self.id, type(failure).__name__)
+        raise failure
 
     async def _done(self) -> Any:
         self.job = await self._opened_job()
@@ -89,11 +101,11 @@ class Execution:
         rows = self._rows
         beginning = await asyncio.to_thread(rows.beginning, self.id)
         if beginning.rival:
-            await asyncio.to_thread(rows.give_back, self.id, [self._process.executor])
-            raise Interrupted(RuntimeError("Another run of the conversation came first."))
+            await asyncio.to_thread(rows.hand_over, self.id, self._process.executor)
+            raise Interrupted("Another run of the conversation came first.")
         self._attempts = beginning.attempts
-        self._again = beginning.resumed or beginning.attempts > 1
-        if self._again:
+        self._again = beginning.cut
+        if beginning.kept:
             self._recorded = await asyncio.to_thread(rows.steps, self.id)
 
     async def _newer(self) -> str | None:
@@ -233,17 +245,21 @@ class Execution:
         context = get_local_dbos_context()
         owner = await asyncio.to_thread(self._rows.owner, self.id)
         if context is None or owner != context.owner_xid:
-            raise Interrupted(RuntimeError("The run is not this execution's any more."))
+            raise Interrupted("The run is not this execution's any more.")
 
 
 async def guarded(waited: Awaitable[Any]) -> Any:
     """What DBOS gives; what it raises becomes an Interrupted, which no step takes for its own failure."""
+    from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+
     try:
         return await waited
     except (ChatstepError, asyncio.CancelledError):
         raise
+    except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError):
+        raise Interrupted("The run was cancelled, or is done elsewhere.") from None
     except Exception as error:
-        raise Interrupted(error) from error
+        raise Interrupted(str(type(error).__name__), error) from error
 
 
 class _Run:

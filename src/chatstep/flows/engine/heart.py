@@ -97,7 +97,7 @@ class Heart:
         strays = [executor for executor in self._rows.executors() if executor not in known] if steady else []
         count = 0
         for executor in (*dead, *strays):
-            count += sum(self._rows.give_back(run, [executor]) for run in self._rows.pending(executor))
+            count += sum(self._rows.give_back(run, executor) for run in self._rows.pending(executor))
         for executor in dead:
             self._workers.remove(executor, 0.0)
         return count

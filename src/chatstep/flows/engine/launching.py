@@ -46,6 +46,8 @@ QUEUE = "chatstep_conversations"
 VERSION = "1"
 """The version that DBOS binds runs to. It stays the same, so that runs go on after an upgrade."""
 AT_ONCE = 200
+MOST_CRASHES = 1000
+"""A run whose process died so often is given up: it may well be what kills them."""
 THREADS = 64
 
 Body = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -202,7 +204,7 @@ def workflow() -> Any:
     if _workflow is None:
         from dbos import DBOS
 
-        @DBOS.workflow(name="chatstep_run", max_recovery_attempts=100)
+        @DBOS.workflow(name="chatstep_run", max_recovery_attempts=MOST_CRASHES)
         async def run(data: dict[str, Any]) -> Any:
             if _body is None:
                 raise asyncio.CancelledError

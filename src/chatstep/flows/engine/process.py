@@ -97,20 +97,24 @@ class Process:
                 await asyncio.wait_for(self._all_gone.wait(), GRACE)
         try:
             self.rows.stop_waiting()
+            cut = set(self._here)
             await launching.abandon(dbos)
-            await asyncio.to_thread(self._give_back)
+            await asyncio.to_thread(self._give_back, cut)
         finally:
             await launching.close()
             await self.heart.stop()
 
-    def _give_back(self) -> None:
+    def _give_back(self, cut: set[str]) -> None:
         for run in self.rows.pending(self.executor):
-            self.rows.give_back(run, [self.executor])
+            if run in cut:
+                self.rows.give_back(run, self.executor)
+            else:
+                self.rows.hand_over(run, self.executor)
 
     def check_open(self) -> None:
         """Raise Interrupted once the process stops."""
         if self.closing.is_set():
-            raise Interrupted(RuntimeError("The engine is closing."))
+            raise Interrupted("The engine is closing.")
 
     def expect(self, id: str, *, begun: bool = True) -> None:
         """Say that DBOS is about to begin a run for the first time here, or that it is not after all."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from chatstep.flows.engine.launching import APPLICATION, QUEUE, SCHEMA, VERSION, serializer
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["Rows"]
 
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_RESUMED, _CLEAN = "resumed", "handed_over_at"
 _T = TypeVar("_T")
 _log = logging.getLogger("chatstep.engine")
 
 
 class Beginning(NamedTuple):
-    """``attempts`` counts how often it was begun; ``resumed`` says that it was cancelled and called back.
+    """``attempts`` counts how often it was begun, less the times that it was handed over in good order.
 
-    ``rival`` says that an earlier run of its conversation is under way too.
+    ``cut`` says that the attempt before this one may have ended in the middle of a step; ``rival`` that an earlier run
+    of its conversation is under way too; ``kept`` that results of steps are there.
     """
 
     attempts: int
-    resumed: bool
+    cut: bool
     rival: bool
+    kept: bool
 
 
 class Rows:
@@ -119,14 +122,36 @@ class Rows:
             )
             .scalar_subquery()
         )
-        query = sa.select(own.c.recovery_attempts, own.c.attributes, rivals).where(own.c.workflow_uuid == run)
+        steps = self._sysdb.tables.operation_outputs
+        kept = sa.select(sa.func.count()).where(steps.c.workflow_uuid == own.c.workflow_uuid).scalar_subquery()
+        query = sa.select(own.c.recovery_attempts, own.c.attributes, rivals, kept).where(own.c.workflow_uuid == run)
         with self._sysdb.engine.connect() as connection:
-            attempts, attributes, earlier = connection.execute(query).one()
-        return Beginning(attempts or 1, bool((attributes or {}).get("resumed")), earlier > 0)
+            attempts, attributes, earlier, steps_kept = connection.execute(query).one()
+        attempts, attributes = attempts or 1, attributes or {}
+        cut = (attempts > 1 or bool(attributes.get(_RESUMED))) and attributes.get(_CLEAN) != attempts - 1
+        return Beginning(attempts, cut, earlier > 0, steps_kept > 0)
 
-    def give_back(self, run: str, executors: Iterable[str]) -> bool:
-        """Let a run of these processes be taken up by any."""
-        return bool(self._sysdb.reenqueue_for_recovery(run, list(executors), "_dbos_internal_queue"))
+    def hand_over(self, run: str, executor: str) -> None:
+        """Let a run of this process, which is between two steps, be taken up by any.
+
+        To begin it again is no recovery then: a run may have only so many, and nothing of it may have been done twice.
+        """
+        import sqlalchemy as sa
+
+        table = self._sysdb.tables.workflow_status
+        ours = sa.and_(table.c.workflow_uuid == run, table.c.status == "PENDING", table.c.executor_id == executor)
+        with self._sysdb.engine.begin() as connection:
+            found = connection.execute(sa.select(table.c.recovery_attempts, table.c.attributes).where(ours)).first()
+            if found is None:
+                return
+            before = (found[0] or 1) - 1
+            attributes = {**(found[1] or {}), _CLEAN: before}
+            connection.execute(sa.update(table).where(ours).values(recovery_attempts=before, attributes=attributes))
+        self.give_back(run, executor)
+
+    def give_back(self, run: str, executor: str) -> bool:
+        """Let a run that this process had begun be taken up by any; whether it was still that process's."""
+        return bool(self._sysdb.reenqueue_for_recovery(run, [executor], "_dbos_internal_queue"))
 
     def pending(self, executor: str) -> list[str]:
         """The runs that a process has begun and not ended."""
@@ -177,7 +202,7 @@ class Rows:
 
     def resume(self, run: str, *, in_queue: bool) -> None:
         """Let a cancelled run go on."""
-        self._sysdb.update_workflow_attributes(run, {"resumed": True})
+        self._sysdb.update_workflow_attributes(run, {_RESUMED: True})
         self._sysdb.resume_workflows([run], queue_name=QUEUE if in_queue else None)
 
     def claim(self, queue: Any, executor: str, most: int, owner: str) -> list[Any]:
