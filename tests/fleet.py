@@ -31,6 +31,7 @@ steps:
       connection: p
       message: ${{ trigger.text }}
       history: {assistant: Robin, messages: "${{ conversation.messages }}"}
+      history_tokens: 300  # else the prompts of a long fire grow without end, and with them what the provider keeps
   - id: tell
     uses: http.request
     with:
