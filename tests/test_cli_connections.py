@@ -42,6 +42,30 @@ def test_a_key_comes_from_a_pipe_or_a_variable_and_is_never_shown(chatstep: Comm
     assert all(KEY.encode() not in path.read_bytes() for path in chatstep.folder.rglob("*") if path.is_file())
 
 
+def test_a_connection_of_a_flow_is_told_from_one_to_models(chatstep: Commands, serve: Serve) -> None:
+    http = ("--kind", "http", "--set", "base_url", "http://127.0.0.1:9/")
+    assert "Added orders. Flows can name it." in chatstep("connections", "add", "orders", *http, input=KEY).stderr
+    said = "'orders' is of kind http, and leads to no models"
+    for args in (
+        ["complete", "Hi"],
+        ["complete", "Hi", "--dry-run"],
+        ["models"],
+        ["rehearse", "--record", "--to", "x.yaml"],
+    ):
+        assert said in chatstep(*args, "--connection", "orders", code=2).stderr
+    assert said in chatstep("connections", "test", "orders", code=2).stderr
+    assert "no connection yet" in chatstep("complete", "Hi", code=2).stderr
+    assert "no spend limit" in chatstep("connections", "limit", "orders", "--daily", "5", code=2).stderr
+    limited = ("connections", "add", "more", *http, "--monthly-limit", "5")
+    assert "no spend limit" in chatstep(*limited, input=KEY, code=2).stderr
+    address = serve("rules:\n  - reply: Hello!\n").base_url
+    del chatstep.env["OPENAI_API_KEY"], chatstep.env["OPENAI_BASE_URL"]
+    chatstep("connections", "add", "work", "--set", "base_url", address, input=KEY)
+    assert chatstep("complete", "Hi").stdout
+    listed = json.loads(chatstep("connections", "list", "--json").stdout)
+    assert [row["name"] for row in listed if row["default"]] == ["work"]
+
+
 @pytest.mark.parametrize(
     ("args", "input", "code", "said"),
     [

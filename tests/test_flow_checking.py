@@ -79,7 +79,7 @@ def problems(text: str, **known: Any) -> list[Problem]:
     """What is wrong with a text that can be read."""
     draft = read_draft(text)
     assert not draft.problems
-    return check(draft.flow, lines=draft.lines, **{"known_connections": ["rehearsal"], **known})
+    return check(draft.flow, lines=draft.lines, **{"known_connections": {"rehearsal": "openai"}, **known})
 
 
 def one(text: str, **known: Any) -> Problem:
@@ -284,6 +284,18 @@ def test_connections_are_not_looked_at_where_none_are_known() -> None:
     text = with_("").replace("rehearsal", "another")
     assert one(text).message == "There is no connection `another` here."
     assert problems(text, known_connections=None) == []
+
+
+def test_a_connection_must_serve_what_the_step_asks_for() -> None:
+    known = {"rehearsal": "openai", "orders": "http", "gone": ""}
+    found = one(with_("").replace("rehearsal", "orders"), known_connections=known)
+    assert found.message == "The connection `orders` serves something else; one for `openai` is needed."
+    assert found.hint == "There are: rehearsal, gone."
+    assert problems(with_("").replace("rehearsal", "gone"), known_connections=known) == []
+    hook = around("with: {connection: rehearsal}").replace(
+        "name:", "on: [webhook: {path: x, secret: orders}]\nname:", 1
+    )
+    assert one(hook, known_connections=known).place == "on[0].webhook.secret"
 
 
 def test_everything_is_told_at_once_in_the_order_of_lines() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -83,14 +84,36 @@ async def test_kinds_of_bodies(app: App, inputs: dict[str, Any], kind: str, body
     [
         ("text/plain", b"hello", "hello"),
         ("application/json", b"{broken", "{broken"),
-        ("application/octet-stream", b"\xff\x00", "�\x00"),
+        ("application/json", b"\xef\xbb\xbf{}", {}),
+        ("text/html; charset=ISO-8859-15", b"\xa4", "€"),
+        ("text/plain; charset=utf-16", "Grüße".encode("utf-16"), "Grüße"),
+        ("text/plain; charset=punycode", b"abc-", "abc-"),
+        ("text/plain", "Grüße".encode("latin-1"), "Grüße"),
+        ("text/plain", b"\xef\xbb\xbfhello", "hello"),
+        ("application/x-unknown", "Grüße".encode(), "Grüße"),
         ("application/json", b"", ""),
         ("application/problem+json", b'"x"', "x"),
     ],
 )
-async def test_what_is_no_json_is_text(app: App, kind: str, sent: bytes, body: str) -> None:
+async def test_what_is_no_json_is_text(app: App, kind: str, sent: bytes, body: object) -> None:
     async with RawServer(lambda exchange: exchange.reply(200, sent, content_type=kind)) as server:
-        assert (await ask(app, url=server.url)).body == body
+        answer = await ask(app, url=server.url)
+    assert (answer.body, answer.base64) == (body, False)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "text/plain; charset=utf-8", "", "\x80"])
+async def test_no_byte_is_lost(app: App, kind: str) -> None:
+    sent = b"\x89PNG\x81\x00\xff"
+    async with RawServer(lambda exchange: exchange.reply(200, sent, content_type=kind)) as server:
+        answer = await ask(app, url=server.url)
+    assert (b64decode(answer.body), answer.base64) == (sent, True)
+
+
+async def test_headers_that_come_twice_are_joined_and_cookies_left_out(app: App) -> None:
+    head = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nSet-Cookie: session=1\r\nContent-Length: 0\r\n\r\n"
+    async with RawServer(lambda exchange: exchange.send(head)) as server:
+        answer = await ask(app, url=server.url)
+    assert (answer.headers["x-a"], "set-cookie" in answer.headers) == ("1, 2", False)
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,15 @@ async def test_a_plugin_that_breaks_is_a_failure_without_its_text(acme: Any) -> 
 
 
 @pytest.mark.parametrize(
+    "step", ["flow.set, with: {values: {x: '${{ inputs.x }}'}}", "flow.wait, with: {until: '${{ inputs.x }}'}"]
+)
+async def test_half_a_character_is_no_defect_of_a_step(step: str) -> None:
+    ended = await walked(flow(f"  - {{id: a, uses: {step}}}", "inputs: {x: text}"), inputs={"x": "\ud800"})
+    assert ended.error is not None
+    assert (ended.error["error"], ended.steps[0].inputs) == ("invalid_input", {})
+
+
+@pytest.mark.parametrize(
     ("given", "place"),
     [
         ("{}", "steps.a.with"),

@@ -17,14 +17,25 @@ from msgspec import Struct
 
 from chatstep.errors import InputError, InvalidInput, RateLimited, StoreError
 from chatstep.modules.openai.environment import FromEnvironment
-from chatstep.registry import connection_kind, unknown
+from chatstep.registry import connection_kind, connection_kinds, unknown
 from chatstep.secret import Secret
 from chatstep.store import Spender, Store, StoredConnection
 
-__all__ = ["ENVIRONMENT", "REHEARSAL", "Connections", "OpenConnection", "Origin", "undone_if_cancelled"]
+__all__ = [
+    "ENVIRONMENT",
+    "MODELS",
+    "REHEARSAL",
+    "Connections",
+    "OpenConnection",
+    "Origin",
+    "serves",
+    "undone_if_cancelled",
+]
 
 ENVIRONMENT = "environment"
 REHEARSAL = "rehearsal"
+MODELS = "openai"
+"""What connections serve that reach models (see `chatstep.step.ConnectionKind`)."""
 _FRESH = 30.0  # seconds
 _LONGEST_TURN = 300.0
 
@@ -126,6 +137,12 @@ class OpenConnection:
         return await undone_if_cancelled(reserve, ledger.release)
 
 
+def serves(stored: StoredConnection) -> str:
+    """The word by which steps ask for such a connection; empty where the package of its kind is gone."""
+    found = connection_kinds().get(stored.kind)
+    return (found[1].serves or found[1].name) if found else ""
+
+
 async def undone_if_cancelled(work: Callable[[], T], undo: Callable[[T], object]) -> T:
     """What blocking ``work`` gives, run in a thread. A caller that is cancelled waits for its end and undoes it.
 
@@ -178,13 +195,16 @@ class Connections:
         raise unknown("connection", name, [origin.stored.name for origin in known], place="connection")
 
     def default(self) -> str:
-        """The connection to use where none is named: the setting, the environment's, or the only stored one. Blocks."""
+        """The connection to models where none is named: the setting, the environment's, the only stored one. Blocks."""
         if self._default:
             return self._default
         if self._given() is not None:
             return ENVIRONMENT
-        known = self.all()
-        stored = [origin.stored.name for origin in known if origin.origin == "store"]
+        stored = [
+            origin.stored.name
+            for origin in self.all()
+            if origin.origin == "store" and serves(origin.stored) in (MODELS, "")
+        ]
         if len(stored) == 1:
             return stored[0]
         if stored:

@@ -150,12 +150,17 @@ def per_minute(settings: Mapping[str, Any]) -> int | None:
 
 
 class ConnectionKind(Struct, frozen=True):
-    """A way to reach a service: the fields to fill in, and how they become an open connection."""
+    """A way to reach a service: the fields to fill in, and how they become an open connection.
+
+    ``serves`` is the word by which a step's input asks for such connections (``format: connection:WORD`` in its
+    schema). Several kinds may serve one word; empty, it is the kind's own name.
+    """
 
     name: str
     title: str
     fields: tuple[Field, ...]
     open: Callable[[Mapping[str, Any], Mapping[str, Secret]], Any]
+    serves: str = ""
 
 
 class Step(Struct, frozen=True):

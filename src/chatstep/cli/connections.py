@@ -16,7 +16,7 @@ from chatstep.cli.session import open_store
 
 if TYPE_CHECKING:
     from chatstep.connections import Origin
-    from chatstep.store import Store
+    from chatstep.store import Store, StoredConnection
 
 __all__ = ["COMMANDS", "connections", "list_all", "show"]
 
@@ -164,6 +164,10 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def added(name: str) -> None:
+def added(stored: StoredConnection) -> None:
     """Say that a connection is there, and what to do with it."""
-    note(f"Added {name}. Try it: chatstep connections test {name}")
+    from chatstep.connections import MODELS, serves
+
+    name = stored.name
+    use = f"Try it: chatstep connections test {name}" if serves(stored) == MODELS else "Flows can name it."
+    note(f"Added {name}. {use}")

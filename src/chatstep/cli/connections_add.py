@@ -18,7 +18,7 @@ from chatstep.registry import connection_kinds, unknown
 from chatstep.secret import Secret
 from chatstep.step import ConnectionKind
 
-__all__ = ["add", "nanodollars_of"]
+__all__ = ["add", "check_has_cost", "nanodollars_of"]
 
 _RESERVED = ("environment", "rehearsal")
 
@@ -32,8 +32,8 @@ _RESERVED = ("environment", "rehearsal")
 @click.option(
     "--kind",
     metavar="KIND",
-    shell_complete=words("openai", "azure", "compatible", "rehearsal"),
-    help="openai, azure, compatible or rehearsal. [default: openai]",
+    shell_complete=words("openai", "azure", "compatible", "rehearsal", "http", "webhook"),
+    help="openai, azure, compatible or rehearsal; for flows http or webhook. [default: openai]",
 )
 @click.option(
     "--preset",
@@ -57,14 +57,17 @@ def add(name: str, kind: str | None, preset: str | None, given: tuple[tuple[str,
     settings = _settings(chosen, given, preset)
     daily = nanodollars_of(rest["daily_limit"], "--daily-limit")
     monthly = nanodollars_of(rest["monthly_limit"], "--monthly-limit")
+    if daily or monthly:
+        check_has_cost(chosen.name, chosen.serves or chosen.name)
     chosen.open(settings, {})  # a wrong address is said before anybody types a key
     secrets = _secrets(chosen, settings, rest["from_env"], rest["wants_key"])
     from chatstep.store import StoredConnection
 
     module = connection_kinds()[chosen.name][0].name
+    stored = StoredConnection(name, module, chosen.name, settings, daily, monthly)
     with open_store() as store:
-        store.connections.add(StoredConnection(name, module, chosen.name, settings, daily, monthly), secrets)
-    added(name)
+        store.connections.add(stored, secrets)
+    added(stored)
 
 
 def _kind(name: str | None, preset: str | None) -> ConnectionKind:
@@ -116,6 +119,16 @@ def _secrets(
         if secret is not None:
             found[field.name] = secret
     return found
+
+
+def check_has_cost(kind: str, serves: str) -> None:
+    """Raise InvalidInput where no cost is known, so that a spend limit would be kept by nobody."""
+    from chatstep.connections import MODELS
+
+    if serves != MODELS:
+        raise InvalidInput(
+            f"What a connection of kind {kind} costs is not known, so it has no spend limit.", place="connection"
+        )
 
 
 def nanodollars_of(text: str | None, place: str) -> int | None:

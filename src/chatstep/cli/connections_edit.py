@@ -24,12 +24,15 @@ __all__ = ["limit", "remove", "rotate"]
 @click.option("--monthly", metavar="USD", help="The most to spend in a month (UTC), or none.")
 def limit(name: str, daily: str | None, monthly: str | None) -> None:
     """Set or lift the spend limits of the connection NAME."""
-    from chatstep.cli.connections_add import nanodollars_of
+    from chatstep.cli.connections_add import check_has_cost, nanodollars_of
+    from chatstep.connections import serves
 
     if daily is None and monthly is None:
         raise InvalidInput("Neither limit is given.", place="--daily", hint="Use --daily USD or --monthly USD.")
     with open_store() as store:
         stored = _stored(store, name)
+        if {daily, monthly} - {None, "none"}:
+            check_has_cost(stored.kind, serves(stored))
         if daily is not None:
             stored = replace(stored, daily_limit=None if daily == "none" else nanodollars_of(daily, "--daily"))
         if monthly is not None:

@@ -42,10 +42,13 @@ def test(name: str, model: str | None, as_json: bool) -> None:
 
 
 async def _test(name: str, model: str | None, as_json: bool) -> None:
+    from chatstep.modules.openai.connection import endpoint_of
+
     async with open_app() as app:
         connection = await app.connections.get(name)
+        address = endpoint_of(connection).base_url
         if not as_json:
-            note(f"Asking {name} at {for_terminal(connection.opened.base_url)}")
+            note(f"Asking {name} at {for_terminal(address)}")
         async with Waiting():
             model = model or await _some_model(app, connection)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,7 +80,7 @@ def needs_flows() -> None:
 
 
 def _checked(
-    names: tuple[str, ...], connections: Collection[str] | None, published: Mapping[str, Flow]
+    names: tuple[str, ...], connections: Mapping[str, str] | None, published: Mapping[str, Flow]
 ) -> list[Checked]:
     from chatstep.flows.checking import check as check_flow
     from chatstep.flows.problems import Problem
@@ -132,15 +132,15 @@ def published_flows(store: Store) -> dict[str, Flow]:
     return found
 
 
-def _around() -> tuple[list[str], dict[str, Flow]]:
-    """The connections that can be named here, and the published flows. No store is made for this."""
-    from chatstep.connections import Connections
+def _around() -> tuple[dict[str, str], dict[str, Flow]]:
+    """The connections here with what they serve, and the published flows. No store is made for this."""
+    from chatstep.connections import Connections, serves
     from chatstep.modules.openai.environment import from_environment
     from chatstep.store import Store
 
-    def names(store: Store | None) -> list[str]:
+    def names(store: Store | None) -> dict[str, str]:
         origins = Connections(lambda: store, lambda: from_environment(os.environ)).all()
-        return [origin.stored.name for origin in origins]
+        return {origin.stored.name: serves(origin.stored) for origin in origins}
 
     set_here = settings()
     if not Store.exists(set_here.home, set_here.store):

@@ -58,13 +58,14 @@ async def published(app: App, file: Path, beside: Mapping[str, Flow] | None = No
 
     ``beside`` are flows that are about to be published with it.
     """
+    from chatstep.connections import serves
     from chatstep.flows.checking import check
     from chatstep.flows.problems import refusal
     from chatstep.flows.reading import read_draft
 
     draft = await asyncio.to_thread(read_draft, file)
     connections = await asyncio.to_thread(app.connections.all)
-    names = [origin.stored.name for origin in connections]
+    names = {origin.stored.name: serves(origin.stored) for origin in connections}
     flows = {**await asyncio.to_thread(published_flows, app.store), **(beside or {})}
     further = check(draft.flow, known_connections=names, known_flows=flows, lines=draft.lines)
     problems = [*draft.problems, *further]

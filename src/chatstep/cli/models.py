@@ -28,6 +28,7 @@ def models(connection: str | None, as_json: bool) -> None:
 
 
 async def _models(name: str | None, as_json: bool) -> None:
+    from chatstep.modules.openai.connection import endpoint_of
     from chatstep.modules.openai.offered import ask_for_all
 
     async with open_app() as app:
@@ -36,7 +37,7 @@ async def _models(name: str | None, as_json: bool) -> None:
         connection = await app.connections.get(name)
         async with Waiting():
             offered = await ask_for_all(app.context, connection)
-        priced_at = connection.opened.priced_at
+        priced_at = endpoint_of(connection).priced_at
         rows = await asyncio.to_thread(lambda: [_row(model, priced_at) for model in offered])
     if as_json:
         print_json(rows)

@@ -99,9 +99,11 @@ async def _serve(asked: dict[str, Any]) -> None:
     from chatstep.rehearsal.serving import Desk
 
     if asked["record"]:
+        from chatstep.modules.openai.connection import endpoint_of
+
         async with open_app() as app:
             name = asked["connection"] or await asyncio.to_thread(app.connections.default)
-            endpoint = (await app.connections.get(name)).opened
+            endpoint = endpoint_of(await app.connections.get(name))
             if endpoint.auth != "bearer" or endpoint.api_version:
                 raise InvalidInput("Only servers with a bearer key can be recorded.", place="--connection")
             await _run(Recorder(endpoint.base_url, endpoint.key or "", asked["to"], app.http), asked)

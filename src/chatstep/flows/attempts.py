@@ -48,6 +48,12 @@ class Attempt:
             )
         except ChatstepError as problem:
             error = problem
+        except UnicodeEncodeError:  # YAML and a command line can give half a pair of UTF-16
+            error = InvalidInput(
+                "A text holds half a character, which can be neither sent nor kept.",
+                place=f"steps.{self._part.id}",
+                hint="Correct the text where it comes from.",
+            )
         except Exception as problem:  # a plugin's step may raise anything
             error = StepError(
                 f"The step broke ({type(problem).__name__}); this is a defect of it.",
@@ -138,6 +144,7 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as they are recorded: a history is not repeated in every run."""
     kept = {name: value for name, value in values.items() if name != "history"}
     shown: dict[str, Any] = msgspec.to_builtins(kept, enc_hook=str)
+    msgspec.json.encode(shown)  # fails where a text cannot be kept, before the step does anything
     return shown
 
 

@@ -6,7 +6,7 @@ publishes a flow asks here, and so does ``chatstep flow check``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -29,14 +29,15 @@ __all__ = ["check"]
 def check(
     flow: Flow,
     *,
-    known_connections: Collection[str] | None = None,
+    known_connections: Mapping[str, str] | None = None,
     known_flows: Mapping[str, Flow] | None = None,
     lines: Mapping[str, int] | None = None,
 ) -> list[Problem]:
     """All problems of a flow, in the order of their lines; none: it can run.
 
-    ``known_connections`` and ``known_flows`` are what there is beside it; None: not looked at. ``lines`` is that of the
-    `Draft`; without it they are found from the flow's source.
+    ``known_connections`` (each with what it serves, or nothing where that is not known) and ``known_flows`` are what
+    there is beside it; None: not looked at. ``lines`` is that of the `Draft`; without it they are found from the flow's
+    source.
     """
     checker = _Checker(flow, known_connections, known_flows)
     checker.check()
@@ -77,7 +78,7 @@ _ABSENT = {
 
 class _Checker:
     def __init__(
-        self, flow: Flow, known_connections: Collection[str] | None, known_flows: Mapping[str, Flow] | None
+        self, flow: Flow, known_connections: Mapping[str, str] | None, known_flows: Mapping[str, Flow] | None
     ) -> None:
         self.problems: list[Problem] = []
         self._flow = flow
@@ -119,7 +120,7 @@ class _Checker:
             if trigger.path is not None and (other := self._flow_at(trigger.path)):
                 self.note(f"{place}.path", f"Flow `{other}` is reached at this path.", "Choose another.")
             if trigger.secret is not None:
-                self._connection(trigger.secret, f"{place}.secret")
+                self._connection(trigger.secret, "webhook", f"{place}.secret")
             for name in ("event_id", "text", "author", "conversation"):
                 self._texts(getattr(trigger, name), f"{place}.{name}", _Scope(_DELIVERY))
             if trigger.cron is not None:
@@ -156,15 +157,22 @@ class _Checker:
                 self.note(f"{place}.uses", f"There is no step `{part.uses[:80]}`.", hint)
             return
         self.problems += misfits(step, part.inputs, f"{place}.with", lambda path: self._shape_of(path, scope))
-        for name, connection in connections_in(step, part.inputs):
-            self._connection(connection, f"{place}.with.{name}")
+        for name, connection, wanted in connections_in(step, part.inputs):
+            self._connection(connection, wanted, f"{place}.with.{name}")
         if self._flows is not None:
             self.problems += problems_of_call(part, self._flow, self._flows, f"{place}.with")
 
-    def _connection(self, name: str, place: str) -> None:
-        if self._connections is None or name in self._connections:
+    def _connection(self, name: str, wanted: str, place: str) -> None:
+        if self._connections is None:
             return
-        close = near(name, self._connections)
+        serving = [known for known, serves in self._connections.items() if serves in (wanted, "") or not wanted]
+        if name in serving:
+            return
+        if name in self._connections:
+            hint = f"There are: {', '.join(serving)}." if serving else "Add one: `chatstep connections add`."
+            self.note(place, f"The connection `{name}` serves something else; one for `{wanted}` is needed.", hint)
+            return
+        close = near(name, serving)
         hint = f"Did you mean `{close}`?" if close else f"Add it with `chatstep connections add {name[:40]}`."
         self.note(place, f"There is no connection `{name[:80]}` here.", hint)
 

@@ -29,18 +29,14 @@ def misfits(
     yield from _Fitting(step, shape).struct(step.inputs, given, place, whole=True)
 
 
-def connections_in(step: Step, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The inputs that name a connection, without those that an expression gives: the field and the name."""
+def connections_in(step: Step, given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The inputs that name a connection, without those that an expression gives: field, name, what it must serve."""
     for name, shape in field_shapes(step.inputs).items():
         value = given.get(name)
         extra = shape.extra_json_schema or {} if isinstance(shape, inspect.Metadata) else {}
-        if (
-            str(extra.get("format", "")).startswith("connection")
-            and isinstance(value, str)
-            and value
-            and "${{" not in value
-        ):
-            yield name, value
+        word, _, wanted = str(extra.get("format", "")).partition(":")
+        if word == "connection" and isinstance(value, str) and value and "${{" not in value:
+            yield name, value, wanted
 
 
 def holds_expression(value: Any) -> bool:

@@ -65,6 +65,7 @@ module = Module(
                 ),
             ),
             _open,
+            serves="openai",
         ),
     ),
 )

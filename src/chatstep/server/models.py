@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from msgspec import Struct
 
+from chatstep.connections import MODELS, serves
 from chatstep.errors import ChatstepError
 from chatstep.modules.openai.offered import Offered, ask_for_all
 from chatstep.modules.openai.wire import encode
@@ -53,7 +54,7 @@ class Models:
 
     async def _by_name(self, token: Token | None) -> dict[str, dict[str, object]]:
         origins = await asyncio.to_thread(self._app.connections.all)
-        names = [origin.stored.name for origin in origins if origin.stored.module in ("openai", "rehearsal")]
+        names = [origin.stored.name for origin in origins if serves(origin.stored) == MODELS]
         lists = await asyncio.gather(*(self._of(name) for name in names))
         found = {
             name: _as_listed(name, Offered(name, created=since), "chatstep")

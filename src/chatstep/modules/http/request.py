@@ -10,24 +10,14 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from chatstep.errors import (
-    AnswerTooLarge,
-    ChatstepError,
-    CredentialsRefused,
-    InvalidInput,
-    ProviderDown,
-    RateLimited,
-    RequestRefused,
-    TimedOut,
-)
-from chatstep.http.retry import server_delay
+from chatstep.errors import ChatstepError, InvalidInput
 from chatstep.http.values import Patience, Reply, Request, Timeouts
+from chatstep.modules.http.answer import HttpAnswer, answer_of, judged
 from chatstep.modules.http.connection import Service
 from chatstep.step import Context, step
 
-__all__ = ["HttpAnswer", "HttpRequest", "request"]
+__all__ = ["HttpRequest", "request"]
 
-_SHOWN = 300
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"})
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _ONCE = frozenset({"POST", "PATCH"})
@@ -80,18 +70,6 @@ class HttpRequest(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     ] = 1_000_000
 
 
-class HttpAnswer(Struct, kw_only=True, frozen=True):
-    """The output of the step."""
-
-    body: Annotated[Any, Meta(title="Body", description="What came: JSON as its values, everything else as text.")]
-    status: Annotated[int, Meta(title="Status", description="The status code.")]
-    headers: Annotated[
-        dict[str, str], Meta(title="Headers", description="The answer's headers, names in lower case.")
-    ] = {}
-    attempts: Annotated[int, Meta(title="Attempts", description="How many requests were sent.")] = 1
-    duration: Annotated[float, Meta(title="Duration", description="How long it took, in seconds.")] = 0.0
-
-
 @step("http.request", title="HTTP Request", inputs=HttpRequest, output=HttpAnswer)
 async def request(inputs: HttpRequest, ctx: Context) -> HttpAnswer:
     """Ask any service over HTTP, with a key that a connection holds."""
@@ -102,29 +80,28 @@ async def request(inputs: HttpRequest, ctx: Context) -> HttpAnswer:
         service, turn = connection.opened, connection.turn
         if not isinstance(service, Service):
             raise InvalidInput(
-                f"The connection {inputs.connection!r} is not of kind http.",
+                f"The connection {inputs.connection!r} is of kind {connection.kind}, not http.",
                 place="connection",
-                hint="chatstep connections add NAME --kind http --set base_url https://...",
+                hint="Add one: chatstep connections add NAME --kind http --set base_url https://...",
             )
+    key = service.token if service is not None else None
     sent = replace(_request(inputs, service, ctx), turn=turn)
     started = time.perf_counter()
     # A request that changes something and whose fate is unknown is not sent again by itself: the flow's `retry` does,
     # and the key of idempotency lets the service see that it is the same.
     patience = Patience(tries=inputs.tries, resend=inputs.method not in _ONCE)
     timeouts = Timeouts(connect=min(10.0, inputs.timeout), between=inputs.timeout, total=inputs.timeout)
+
+    def read(reply: Reply) -> Reply:
+        return judged(reply, inputs.expect, inputs.max_bytes)
+
     try:
-        reply: Reply = await ctx.send(sent, lambda reply: _judged(reply, inputs), timeouts=timeouts, patience=patience)
+        reply: Reply = await ctx.send(sent, read, timeouts=timeouts, patience=patience)
     except ChatstepError as error:
-        if service is not None and service.token is not None:
-            service.token.keep_out_of(error)
+        if key is not None:
+            key.keep_out_of(error)
         raise
-    return HttpAnswer(
-        body=_body(reply),
-        status=reply.status,
-        headers={name.lower(): value for name, value in reply.headers.items() if name.lower() != "set-cookie"},
-        attempts=reply.attempt,
-        duration=time.perf_counter() - started,
-    )
+    return answer_of(reply, key, time.perf_counter() - started)
 
 
 def _request(inputs: HttpRequest, service: Service | None, ctx: Context) -> Request:
@@ -192,51 +169,3 @@ def _pairs(values: dict[str, Any], place: str) -> str:
             text = str(each).lower() if isinstance(each, bool) else str(each)
             pairs.append(f"{quote(name, safe='', errors='replace')}={quote(text, safe='', errors='replace')}")
     return "&".join(pairs)
-
-
-def _judged(reply: Reply, inputs: HttpRequest) -> Reply:
-    """The reply where it is a success; raises what it is instead."""
-    if reply.status in inputs.expect or (not inputs.expect and 200 <= reply.status < 300):
-        if len(reply.body) > inputs.max_bytes:
-            raise AnswerTooLarge(
-                f"The answer has {len(reply.body):,} bytes; at most {inputs.max_bytes:,} are taken.",
-                place="max_bytes",
-                limit=inputs.max_bytes,
-            )
-        return reply
-    raise _refusal(reply).with_details(
-        status=reply.status,
-        said=reply.body[: 4 * _SHOWN].decode(errors="replace")[:_SHOWN] or None,
-        retry_after=server_delay(reply.headers),
-    )
-
-
-def _refusal(reply: Reply) -> ChatstepError:
-    status = reply.status
-    if status in (401, 403):
-        return CredentialsRefused(
-            f"The service refused access with status {status}.", hint="Check the connection's token."
-        )
-    if status == 408:
-        return TimedOut("The service gave up waiting.", phase="provider")
-    if status == 429:
-        return RateLimited("The service was asked too often in a short time.")
-    if status >= 500:
-        return ProviderDown(f"The service failed with status {status}.")
-    if 300 <= status < 400:
-        return RequestRefused(
-            f"The address redirects elsewhere (status {status}), which is not followed.", hint="Use the new address."
-        )
-    return RequestRefused(
-        f"The service answered with status {status}.", hint="If that is right, list it under `expect`."
-    )
-
-
-def _body(reply: Reply) -> Any:
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if reply.body and (kind == "application/json" or kind.endswith("+json")):
-        try:
-            return msgspec.json.decode(reply.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass  # then it is text, whatever it says
-    return reply.body.decode(errors="replace")

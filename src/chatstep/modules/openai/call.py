@@ -22,7 +22,7 @@ from chatstep.http.values import Patience, Reply, Request, Timeouts
 from chatstep.modules.openai import prices
 from chatstep.modules.openai.answer import Answer
 from chatstep.modules.openai.charging import Charging, uncharged
-from chatstep.modules.openai.connection import Endpoint
+from chatstep.modules.openai.connection import Endpoint, endpoint_of
 from chatstep.modules.openai.dialect import Dialect, learn
 from chatstep.modules.openai.drafting import draft_for, takes_long
 from chatstep.modules.openai.inputs import Completion, Cost, MakeChatCompletion
@@ -69,7 +69,7 @@ class Call:
         inputs = self.inputs
         if self._corrections == 0:
             self.connection = await self.ctx.connection(inputs.connection)
-            self.endpoint = self.connection.opened
+            self.endpoint = endpoint_of(self.connection)
             self.charging = Charging(self.connection, inputs.model, (inputs.extra or {}).get("service_tier"))
         if takes_long(inputs, self.connection, roughly=not self.connection.limited):
             draft = await asyncio.to_thread(self._draft, stream)

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from chatstep.errors import Busy, ChatstepError, Refused, SpendLimitReached, TimedOut, Unreachable
 from chatstep.modules.openai import prices
-from chatstep.modules.openai.connection import Endpoint
+from chatstep.modules.openai.connection import endpoint_of
 from chatstep.modules.openai.inputs import Cost
 from chatstep.modules.openai.prices import Usage
 from chatstep.step import Connection
@@ -32,7 +32,7 @@ class Charging:
     def __init__(self, connection: Connection, model: str, tier: str | None) -> None:
         self.reservation: int | None = None
         self._connection = connection
-        self._endpoint: Endpoint = connection.opened
+        self._endpoint = endpoint_of(connection)
         self._model = model
         self._tier = tier
         self._reserved = 0

@@ -19,9 +19,9 @@ from chatstep.errors import InvalidInput
 from chatstep.modules.openai.dialect import Dialect
 from chatstep.registry import unknown
 from chatstep.secret import Secret
-from chatstep.step import PER_MINUTE, ConnectionKind, Field, per_minute
+from chatstep.step import PER_MINUTE, Connection, ConnectionKind, Field, per_minute
 
-__all__ = ["KINDS", "PRESETS", "Endpoint", "Preset", "checked_header", "checked_key", "checked_url"]
+__all__ = ["KINDS", "PRESETS", "Endpoint", "Preset", "checked_header", "checked_key", "checked_url", "endpoint_of"]
 
 OPENAI_URL = "https://api.openai.com/v1"
 _VERSION = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -75,6 +75,18 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         if self.project:
             headers["OpenAI-Project"] = self.project
         return headers
+
+
+def endpoint_of(connection: Connection) -> Endpoint:
+    """The server behind a connection; raises InvalidInput for a connection to something else."""
+    endpoint = connection.opened
+    if not isinstance(endpoint, Endpoint):
+        raise InvalidInput(
+            f"The connection {connection.name!r} is of kind {connection.kind}, and leads to no models.",
+            place="connection",
+            hint="Name another: `chatstep connections list` shows them.",
+        )
+    return endpoint
 
 
 class Preset(Struct, frozen=True):
@@ -290,6 +302,7 @@ KINDS = (
             _PRICES,
         ),
         _open_openai,
+        serves="openai",
     ),
     ConnectionKind(
         "azure",
@@ -304,6 +317,7 @@ KINDS = (
             _PRICES,
         ),
         _open_azure,
+        serves="openai",
     ),
     ConnectionKind(
         "compatible",
@@ -327,5 +341,6 @@ KINDS = (
             _PRICES,
         ),
         _open_compatible,
+        serves="openai",
     ),
 )

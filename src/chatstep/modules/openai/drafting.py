@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from chatstep.errors import DoesNotFit
 from chatstep.modules.openai import prices
-from chatstep.modules.openai.connection import Endpoint
+from chatstep.modules.openai.connection import endpoint_of
 from chatstep.modules.openai.inputs import MakeChatCompletion
 from chatstep.modules.openai.models import facts, shutdown_warning
 from chatstep.modules.openai.request import Draft, draft
@@ -59,7 +59,7 @@ def draft_for(
     ``roughly`` lets a prompt that fits even by its bytes go uncounted, where the tokenizer is not loaded yet. The
     messages are the same; only the count in the report is an upper one. ``window`` is one that was just met.
     """
-    endpoint: Endpoint = connection.opened
+    endpoint = endpoint_of(connection)
     traits = connection.traits(inputs.model)
     known = facts(inputs.model)
     dialect = endpoint.dialect.with_traits(traits)

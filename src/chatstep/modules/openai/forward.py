@@ -20,7 +20,7 @@ from chatstep.errors import AnswerUnreadable, ChatstepError, Refused
 from chatstep.http.values import Patience, Reply, Request, Timeouts
 from chatstep.modules.openai.answer import read_completion, usage_from
 from chatstep.modules.openai.charging import Charging, uncharged
-from chatstep.modules.openai.connection import Endpoint
+from chatstep.modules.openai.connection import endpoint_of
 from chatstep.modules.openai.dialect import Dialect, learn
 from chatstep.modules.openai.models import facts
 from chatstep.modules.openai.prices import Usage, nanodollars
@@ -67,7 +67,7 @@ class Forward:
         self.request_id: str | None = None
         self._wanted = wanted
         self._connection = connection
-        self._endpoint: Endpoint = connection.opened
+        self._endpoint = endpoint_of(connection)
         self._model = model
         self._ctx = ctx
         self._charging = Charging(connection, model, wanted.tier)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chatstep.errors import AnswerUnreadable, ChatstepError
 from chatstep.http.values import Patience, Reply, Request, Timeouts
-from chatstep.modules.openai.connection import Endpoint
+from chatstep.modules.openai.connection import Endpoint, endpoint_of
 from chatstep.modules.openai.refusals import read_refusal
 from chatstep.step import Connection, Context
 
@@ -40,7 +40,7 @@ class _Listed(Struct, frozen=True):
 
 async def ask_for_all(ctx: Context, connection: Connection) -> list[Offered]:
     """The models on offer, by name; shutdown dates are kept. Raises the errors of the step."""
-    listed = await _ask(ctx, connection.opened, None, _Listed)
+    listed = await _ask(ctx, endpoint_of(connection), None, _Listed)
     await _keep(connection, listed.data)
     return sorted(listed.data, key=lambda model: model.id)
 
@@ -48,7 +48,7 @@ async def ask_for_all(ctx: Context, connection: Connection) -> list[Offered]:
 async def ask_about(ctx: Context, connection: Connection, model: str) -> Offered | None:
     """One model, or None where the server does not describe models; its shutdown date is kept."""
     try:
-        found = await _ask(ctx, connection.opened, model, Offered)
+        found = await _ask(ctx, endpoint_of(connection), model, Offered)
     except ChatstepError:
         return None
     await _keep(connection, [found])
