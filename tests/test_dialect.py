@@ -143,7 +143,7 @@ dialects = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(dialects, dialects)
 def test_traits_survive_the_store(learnt: Dialect, base: Dialect) -> None:
     learnt = Dialect(

@@ -138,7 +138,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(PIECES, max_size=60).map("".join), st.integers(20, 90))
 def test_parts_are_short_and_hold_everything(text: str, limit: int) -> None:
     parts = split_text(text, limit)
@@ -153,7 +153,7 @@ def test_parts_are_short_and_hold_everything(text: str, limit: int) -> None:
 LINES = st.sampled_from(["word word", "", "x" * 30, "```", "```py", "~~~", "````", "🦊 fox.", "  indented"])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(LINES, max_size=40).map("\n".join), st.integers(40, 90))
 def test_every_part_but_the_last_closes_its_code(text: str, limit: int) -> None:
     parts = split_text(text, limit)
@@ -163,7 +163,7 @@ def test_every_part_but_the_last_closes_its_code(text: str, limit: int) -> None:
         assert not any(is_inside_code(part) for part in parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=300), st.integers(20, 60))
 def test_any_text_is_kept(text: str, limit: int) -> None:
     parts = split_text(text, limit)

@@ -68,14 +68,14 @@ FINE_TUNES = ["ft:gpt-4o-2024-08-06:org::id", "ft:gpt-4o-mini-2024-07-18:org::id
 
 
 @pytest.mark.parametrize("model", [*_models("openai"), *FINE_TUNES])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(usage=usages(), when=times)
 def test_costs_are_those_of_genai_prices(model: str, usage: Usage, when: datetime) -> None:
     assert cost(usage, model, base_url=OPENAI, when=when) == _theirs(usage, model, OPENAI, when)
 
 
 @pytest.mark.parametrize("provider", OTHERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), usage=usages(), when=times)
 def test_costs_of_other_providers_too(provider: str, data: st.DataObject, usage: Usage, when: datetime) -> None:
     model = data.draw(st.sampled_from(_models(provider)))

@@ -167,13 +167,13 @@ def test_ten_thousand_conversations_keep_every_promise() -> None:
         assert went[outcome] >= 50, went
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.randoms(use_true_random=False))
 def test_a_conversation_keeps_every_promise(rnd: random.Random) -> None:
     check(random_case(rnd))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.randoms(use_true_random=False))
 def test_what_fits_by_its_bytes_is_the_same_prompt(rnd: random.Random) -> None:
     case = random_case(rnd)

@@ -228,7 +228,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(status=st.integers(100, 599), body=JSON | st.binary(max_size=30))
 def test_any_body_gives_an_error_of_the_tree(status: int, body: Any) -> None:
     error = refused(status, body if isinstance(body, bytes) else json.dumps(body).encode())

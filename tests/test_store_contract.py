@@ -220,7 +220,7 @@ def test_conversation_ids(store: Store) -> None:
 anything = st.text(max_size=30)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(anything, anything, st.none() | st.sampled_from("abcdef")), max_size=12),
     st.lists(st.integers(0, 12), max_size=4),

@@ -201,7 +201,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves)
 def test_daily_sums_agree_with_the_ledger_and_limits_hold(
     database: Database, steps: list[tuple[str, str, int | None, int]]

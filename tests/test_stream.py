@@ -138,7 +138,7 @@ def test_a_letter_cut_into_two_halves(contents: list[str], text: str) -> None:
 # --- any way to cut ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     texts=st.lists(st.text(alphabet=st.characters(codec="utf-8"), max_size=6), max_size=6),
     escaped=st.booleans(),

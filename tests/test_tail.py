@@ -57,7 +57,7 @@ def next_of(rnd: random.Random, case: Case, told: list[Message]) -> Case:
     return Case(wanted, case.facts, case.dialect)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
 def test_a_prompt_is_the_same_whatever_was_asked_before(rnd: random.Random) -> None:
     case = random_case(rnd)

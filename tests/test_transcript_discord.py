@@ -194,7 +194,7 @@ def check(here: Path, damage: list[Draw]) -> None:
         assert rows_of(read) == len(tree["messages"])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(damage=draws)
 def test_damage_is_refused_or_accounted_for(here, damage):
     check(here, damage)

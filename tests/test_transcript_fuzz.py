@@ -123,7 +123,7 @@ def test_all_formats_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(damage=draws)
 def test_damaged_files_raise_our_errors_only(name: str, damage: list[Draw]) -> None:
     check(name, damage)
@@ -155,7 +155,7 @@ def test_damaged_files_raise_our_errors_only_soak(name: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.binary(max_size=300))
 def test_any_bytes_raise_our_errors_only(data: bytes) -> None:
     for format in (None, *formats()):
@@ -213,7 +213,7 @@ _ROWS: dict[str, tuple[st.SearchStrategy[object], Callable[[list[object]], objec
 
 
 @pytest.mark.parametrize("name", _ROWS)
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_is_read_and_left_out_adds_up(name: str, data: st.DataObject) -> None:
     row, wrap = _ROWS[name]
@@ -228,7 +228,7 @@ def test_what_is_read_and_left_out_adds_up(name: str, data: st.DataObject) -> No
     assert len(transcript.messages) + sum(row.count for row in transcript.left_out) == len(rows)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 @given(st.lists(st.lists(_CELL.filter(lambda cell: cell.strip()) | st.just(""), min_size=3, max_size=4), min_size=1))
 def test_rows_of_a_table_add_up(rows: list[list[str]]) -> None:
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]

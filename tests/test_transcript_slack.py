@@ -195,7 +195,7 @@ def check(here: Path, damage: list[Draw]) -> None:
         assert rows_of(read) == sum(len(trees[name]) for name in days)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(damage=draws)
 def test_damage_is_refused_or_accounted_for(here, damage):
     check(here, damage)

@@ -161,7 +161,7 @@ def check(here: Path, damage: list[Draw]) -> None:
         assert rows_of(read) == len(tree["messages"])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(damage=draws)
 def test_damage_is_refused_or_accounted_for(here, damage):
     check(here, damage)

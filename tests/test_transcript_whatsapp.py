@@ -372,7 +372,7 @@ def here(tmp_path_factory):
     return tmp_path_factory.mktemp("whatsapp") / "mutated.txt"
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(
     texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r")), min_size=1, max_size=12),
     head=st.sampled_from(["15/08/23, 09:12 - Ana: ", "[15.08.23, 09:12:33] Ana: ", "8/15/23, 9:12\u202fPM - Ana: "]),
@@ -404,7 +404,7 @@ def check(here: Path, damage: list[Draw]) -> None:
         assert rows_of(read) - before + other + len(damage) * 3 >= len(HEAD.findall(text.removeprefix("\ufeff")))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(damage=draws)
 def test_damage_is_refused_or_accounted_for(here, damage):
     check(here, damage)

@@ -303,7 +303,7 @@ def round_trip(messages: list[Message], who: list[str]) -> None:
                 assert (message.role == "assistant") == bool({said.author.name, said.author.id} & set(who))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(_MESSAGES, st.lists(_NAME, max_size=2))
 def test_what_is_written_is_read_back(messages: list[Message], who: list[str]) -> None:
     round_trip(messages, who)
@@ -311,7 +311,7 @@ def test_what_is_written_is_read_back(messages: list[Message], who: list[str]) -
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=20_000)
 @given(_MESSAGES, st.lists(_NAME, max_size=2))
 def test_what_is_written_is_read_back_soak(messages: list[Message], who: list[str]) -> None:
     round_trip(messages, who)

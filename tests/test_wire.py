@@ -81,7 +81,7 @@ def test_a_completion_has_every_key_that_the_contract_requires() -> None:
     assert "tool_calls" not in value["choices"][0]["message"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(codec="utf-8")), st.sampled_from(["stop", "length", None]))
 def test_what_is_written_is_read_back(text: str, reason: str | None) -> None:
     choice = Choice(message=ReplyMessage(content=text), finish_reason=reason)
@@ -162,7 +162,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(JSON)
 def test_any_json_is_read_or_is_a_value_error(value: Any) -> None:
     raw = json.dumps(value).encode()
