@@ -308,3 +308,34 @@ async def test_nothing_blocks_the_loop(settings: Settings, acme: Any, no_stalls:
         run = await flowing.run("talk", "hi", conversation="c")
         assert run.state == "done"
         await flowing.engine.show(run.id)
+
+
+async def test_of_two_runs_that_were_let_in_at_once_the_later_one_steps_back(opening: Opening, acme: Any) -> None:
+    """As when two processes take from a conversation's queue in the same moment."""
+    from dbos._core import execute_dequeued_workflow
+
+    acme.gates["a"] = asyncio.Event()
+    async with opening() as flowing:
+        await flowing.publish(TALK)
+        first = await flowing.start("talk", "a", conversation="c")
+        await eventually(lambda: ("ask", "a") in acme.calls)
+        second = await flowing.start("talk", "b", conversation="c")
+        process: Any = flowing.engine.process
+        await database(
+            flowing,
+            f"UPDATE {{}}workflow_status SET status = 'PENDING', owner_xid = 'other', recovery_attempts = 1,"
+            f" executor_id = '{process.executor}' WHERE workflow_uuid = '{second}'",
+        )
+
+        def let_in() -> None:
+            (status,) = process._dbos._sys_db.get_workflow_statuses([second])
+            execute_dequeued_workflow(process._dbos, status, "other")
+
+        await asyncio.to_thread(let_in)
+        await eventually(lambda: _is(flowing, second, "queued"))
+        assert acme.calls == [("ask", "a")]
+        acme.gates["a"].set()
+        runs = [await flowing.ended(id) for id in (first, second)]
+    assert [(run.state, run.recovered) for run in runs] == [("done", 0)] * 2
+    assert [text for _, text in acme.calls] == ["a", "A!", "b", "B!"]
+    assert not any(step.maybe_repeated for run in runs for step in run.steps)

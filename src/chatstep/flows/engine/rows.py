@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from chatstep.flows.engine.launching import APPLICATION, QUEUE, SCHEMA, VERSION, serializer
@@ -104,32 +105,32 @@ class Rows:
 
     def beginning(self, run: str) -> Beginning:
         """What is known of a run that DBOS began here."""
-        import sqlalchemy as sa
-
-        own = self._sysdb.tables.workflow_status
-        other = own.alias()
-        # Two that were enqueued at once, the later one first, may both have been let in.
-        rivals = (
-            sa.select(sa.func.count())
-            .where(
-                other.c.queue_name == own.c.queue_name,
-                other.c.status == "PENDING",
-                other.c.queue_partition_key == own.c.queue_partition_key,
-                sa.or_(
-                    other.c.priority < own.c.priority,
-                    sa.and_(other.c.priority == own.c.priority, other.c.workflow_uuid < own.c.workflow_uuid),
-                ),
-            )
-            .scalar_subquery()
-        )
-        steps = self._sysdb.tables.operation_outputs
-        kept = sa.select(sa.func.count()).where(steps.c.workflow_uuid == own.c.workflow_uuid).scalar_subquery()
-        query = sa.select(own.c.recovery_attempts, own.c.attributes, rivals, kept).where(own.c.workflow_uuid == run)
         with self._sysdb.engine.connect() as connection:
-            attempts, attributes, earlier, steps_kept = connection.execute(query).one()
+            attempts, attributes, earlier, kept = connection.execute(self._beginning, {"run": run}).one()
         attempts, attributes = attempts or 1, attributes or {}
         cut = (attempts > 1 or bool(attributes.get(_RESUMED))) and attributes.get(_CLEAN) != attempts - 1
-        return Beginning(attempts, cut, earlier > 0, steps_kept > 0)
+        return Beginning(attempts, cut, bool(earlier), bool(kept))
+
+    @cached_property
+    def _beginning(self) -> sa.Select[Any]:
+        """The query for `beginning`, made once."""
+        import sqlalchemy as sa
+
+        own, steps = self._sysdb.tables.workflow_status, self._sysdb.tables.operation_outputs
+        other = own.alias()
+        # Two that were enqueued at once, the later one first, may both have been let in.
+        rival = sa.exists().where(
+            other.c.queue_name == own.c.queue_name,
+            other.c.status == "PENDING",
+            other.c.queue_partition_key == own.c.queue_partition_key,
+            sa.or_(
+                other.c.priority < own.c.priority,
+                sa.and_(other.c.priority == own.c.priority, other.c.workflow_uuid < own.c.workflow_uuid),
+            ),
+        )
+        kept = sa.exists().where(steps.c.workflow_uuid == own.c.workflow_uuid)
+        query = sa.select(own.c.recovery_attempts, own.c.attributes, rival, kept)
+        return query.where(own.c.workflow_uuid == sa.bindparam("run"))
 
     def hand_over(self, run: str, executor: str) -> None:
         """Let a run of this process, which is between two steps, be taken up by any.
