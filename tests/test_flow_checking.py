@@ -567,3 +567,9 @@ def test_the_published_schema_is_that_of_the_code() -> None:
 def test_every_yaml_of_the_page_is_a_whole_flow() -> None:
     page = (ROOT / "docs" / "flows.md").read_text("utf-8")
     assert page.count("```yaml") == len(SHOWN)
+
+
+def test_every_example_is_run_somewhere() -> None:
+    text = (ROOT / "tests" / "test_flow_examples.py").read_text("utf-8")
+    examples = sorted((ROOT / "examples" / "flows").glob("*.yaml"))
+    assert [path.stem for path in examples if f'run("{path.stem}"' not in text] == []
