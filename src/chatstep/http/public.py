@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["PublicResolver", "check_literal", "is_public"]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is given out to networks; the rest has other meanings
+# What `is_global` lets pass, in some versions of Python: protocols' own ranges, documentation, and Azure's service for
+# the machines in it, which gives out keys at a public address.
+_CLOSED = tuple(
+    ipaddress.ip_network(each)
+    for each in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
+)
 
 
 def is_public(address: str) -> bool:
@@ -34,11 +41,10 @@ def is_public(address: str) -> bool:
         inner = found.ipv4_mapped or found.sixtofour
         if found in _NAT64:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if found.teredo is not None:
+        if inner is None and found not in _UNICAST:
             return False
-        if inner is not None:
-            found = inner
-    return found.is_global and not found.is_multicast
+        found = inner or found
+    return found.is_global and not found.is_multicast and not any(found in network for network in _CLOSED)
 
 
 def check_literal(host: str) -> None:
