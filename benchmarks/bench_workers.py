@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -36,6 +37,10 @@ def run() -> Section:
         measured = interleave(runners, PASSES)
     for count, result in measured.items():
         _add(section, count, result, measured)
+    section.notes.append(
+        f"This machine has {os.cpu_count()} cores. Where one worker and the database fill them already, more workers "
+        "add nothing but switching and contention: what they give on machines of their own is not measured here."
+    )
     return section
 
 
