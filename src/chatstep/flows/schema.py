@@ -6,6 +6,7 @@ checking.py sees; one that it refuses has some.
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ def flow_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A flow of chatstep",
         **_mapping(keys.FLOW),
-        "$defs": {name: _with_expressions(shape) for name, shape in definitions.items()},
+        "$defs": {name: _with_expressions(_described(shape)) for name, shape in definitions.items()},
     }
     step = schema["properties"]["steps"]["items"]
     step["properties"]["uses"] = {
@@ -50,6 +51,11 @@ def flow_schema() -> Schema:
     }
     step["allOf"] = forms
     return schema
+
+
+def _described(shape: Schema) -> Schema:
+    """The shape with its description as every version of Python would give it: before 3.13 docstrings keep indents."""
+    return {**shape, "description": cleandoc(shape["description"])} if "description" in shape else shape
 
 
 def _needs_with(step: Step) -> Schema:

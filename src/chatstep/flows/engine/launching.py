@@ -121,8 +121,18 @@ def open_database(home: Path, url: str | None) -> sa.Engine:
     return engine
 
 
+def _unixepoch(modifier: str) -> float | None:
+    """What newer releases of SQLite give for ``unixepoch('subsec')``."""
+    return time.time() if modifier == "subsec" else None
+
+
 def _set_up_sqlite(connection: Any, record: Any) -> None:
+    import sqlite3
+
     connection.isolation_level = "IMMEDIATE"
+    if sqlite3.sqlite_version_info < (3, 42):
+        # From Python 3.12 on, DBOS takes it for granted that SQLite counts in parts of a second, as it does since 3.42.
+        connection.create_function("unixepoch", 1, _unixepoch)
     connection.execute("PRAGMA busy_timeout = 30000")
     connection.execute("PRAGMA foreign_keys = ON")
     deadline = time.monotonic() + 10
