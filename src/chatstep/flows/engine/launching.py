@@ -127,10 +127,9 @@ def _unixepoch(modifier: str) -> float | None:
 
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:
-    import sqlite3
-
     connection.isolation_level = "IMMEDIATE"
-    if sqlite3.sqlite_version_info < (3, 42):
+    ((release,),) = connection.execute("SELECT sqlite_version()").fetchall()
+    if tuple(map(int, release.split(".")[:2])) < (3, 42):
         # From Python 3.12 on, DBOS takes it for granted that SQLite counts in parts of a second, as it does since 3.42.
         connection.create_function("unixepoch", 1, _unixepoch)
     connection.execute("PRAGMA busy_timeout = 30000")
