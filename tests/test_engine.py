@@ -327,12 +327,12 @@ async def test_a_defect_of_the_engine_fails_the_run_and_is_no_riddle(
 ) -> None:
     """As when the result of a step stands there already; nothing hangs."""
     await flowing.publish(TWO)
-    acme.gates["hi"] = asyncio.Event()
-    id = await flowing.start("two", "hi")
-    await eventually(lambda: ("ask", "hi") in acme.calls)
+    acme.gates["defect"] = asyncio.Event()
+    id = await flowing.start("two", "defect")
+    await eventually(lambda: ("ask", "defect") in acme.calls)
     rows = flowing.engine.process.rows
     await asyncio.to_thread(rows.record, id, 1, "first", '{"id": "first", "uses": "acme.ask"}', 0.0)
-    acme.gates["hi"].set()
+    acme.gates["defect"].set()
     run = await flowing.ended(id)
     assert run.state == "failed"
     assert run.error is not None
