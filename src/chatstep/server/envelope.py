@@ -5,6 +5,8 @@ What a provider said keeps its own status and words. Our own errors get the code
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from chatstep.errors import (
@@ -27,9 +29,18 @@ INVALID = "invalid_request_error"
 class NotServed(Exception):
     """The server itself says no, before anything is looked up or sent."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.code, self.param = status, message, code, param
+        self.headers = headers or {}
 
 
 class Told(Struct, frozen=True):
@@ -45,6 +56,7 @@ def told(error: ChatstepError | NotServed) -> Told:
     headers = {"content-type": "application/json"}
     body = encode(ErrorEnvelope(_inside(error)))
     if isinstance(error, NotServed):
+        headers.update(error.headers)
         if error.status == 401:
             headers["www-authenticate"] = "Bearer"
         return Told(error.status, headers, body)

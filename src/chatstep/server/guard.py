@@ -20,7 +20,7 @@ __all__ = ["Guard", "is_loopback"]
 
 _FRESH = 5.0  # seconds that a token is believed without asking the store again
 _MOST_KNOWN = 10_000
-_SAFE = frozenset({"GET", "HEAD"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})
 
 

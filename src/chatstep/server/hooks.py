@@ -17,17 +17,16 @@ from chatstep.errors import ChatstepError, CredentialsRefused, UnknownName
 from chatstep.flows.webhooks import LARGEST, Delivery, webhook_event
 from chatstep.registry import near
 from chatstep.secret import Secret
+from chatstep.server.doors import Asked
 from chatstep.server.envelope import NotServed
 
 if TYPE_CHECKING:
     from chatstep.app import App
     from chatstep.flows.definition import Flow, Trigger
     from chatstep.flows.records import RunRecord
-    from chatstep.store import Token
 
-__all__ = ["PREFIX", "Hooks"]
+__all__ = ["Hooks"]
 
-PREFIX = "/hooks/"
 LONGEST_WAIT = 300.0
 _FRESH = 1.0  # seconds that the list of paths is believed
 
@@ -40,11 +39,12 @@ class Hooks:
         self._paths: dict[str, tuple[Flow, Trigger]] = {}
         self._until = 0.0
 
-    async def answer(self, request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+    async def answer(self, asked: Asked) -> web.StreamResponse:
         """One delivery."""
+        request, body = asked.request, asked.body
         if len(body) > LARGEST:
             raise NotServed(413, f"The body is larger than {LARGEST:,} bytes.", code="request_too_large")
-        flow, trigger = await self._find(request.rel_url.raw_path.removeprefix(PREFIX).strip("/"))
+        flow, trigger = await self._find(asked.names["path"].strip("/"))
         query = request.rel_url.raw_query_string
         wait = _wait(request.rel_url.query.get("wait"))
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,9 +15,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from chatstep.errors import ChatstepError, InvalidInput
+from chatstep.server.doors import Admits, Asked, Doors
 from chatstep.server.envelope import NotServed, told
 from chatstep.server.guard import Guard, is_loopback
-from chatstep.server.hooks import PREFIX, Hooks
+from chatstep.server.hooks import Hooks
 from chatstep.server.models import Models
 from chatstep.server.v1 import Completions
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Listen", "Server"]
 
 _log = logging.getLogger("chatstep.server")
-
-Door = Callable[[web.BaseRequest, bytes, "Token | None"], Awaitable[web.StreamResponse]]
 
 _HEADERS = {
     "server": "chatstep",
@@ -58,7 +56,7 @@ class Server:
         self._app, self._listen = app, listen or Listen()
         self._runner: web.ServerRunner | None = None
         self._guard: Guard
-        self._doors: dict[tuple[str, str], Door] = {}
+        self._doors = Doors()
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
@@ -80,14 +78,7 @@ class Server:
                 hint="Make one first: chatstep tokens make admin --admin. Or listen on 127.0.0.1.",
             )
         self._guard = Guard(tokens, listen.host, listen.host_names, open_to_all=loopback)
-        models = Models(self._app)
-        self._doors = {
-            ("POST", "/v1/chat/completions"): Completions(self._app, listen.ping).answer,
-            ("GET", "/v1/models"): models.all,
-            ("GET", "/healthz"): _healthy,
-        }
-        self._one_model = models.one
-        self._hook = Hooks(self._app).answer
+        self._doors = doors_of(self._app, listen)
         server = web.Server(
             self._handle, handler_cancellation=True, access_log=None, auto_decompress=False, max_field_size=16 * 1024
         )
@@ -136,11 +127,14 @@ class Server:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._guard.check(request.method, request.headers)
-            door = self._door(request)
-            # Deliveries of webhooks are signed instead, and who watches over the server need not be known to it.
-            token = None if door in (self._hook, _healthy) else await self._guard.token(request.headers)
-            body = await self._body(request) if request.body_exists else b""
-            response = await door(request, body, token)
+            path = request.rel_url.raw_path
+            if request.method == "OPTIONS" and (allowed := self._doors.allowed(path)):
+                response: web.StreamResponse = web.Response(status=204, headers={"allow": ", ".join(allowed)})
+            else:
+                door, names = self._doors.find(request.method, path)
+                token = await self._admit(request, door.admits)
+                body = await self._body(request) if request.body_exists else b""
+                response = await door.answer(Asked(request, body, token, names))
         except (ChatstepError, NotServed) as error:
             response = _told(error)
         except (ConnectionError, asyncio.CancelledError):
@@ -152,19 +146,10 @@ class Server:
             response.headers.update(_HEADERS)
         return response
 
-    def _door(self, request: web.BaseRequest) -> Door:
-        path = request.rel_url.raw_path
-        door = self._doors.get((request.method, path))
-        if door is not None:
-            return door
-        if request.method == "GET" and path.startswith("/v1/models/"):
-            return self._one_model
-        if request.method == "POST" and path.startswith(PREFIX):
-            return self._hook
-        allowed = sorted(method for method, known in self._doors if known == path)
-        if allowed:
-            raise NotServed(405, f"Not allowed here: {request.method}. Use {allowed[0]}.", code="method_not_supported")
-        raise NotServed(404, f"Unknown address: {request.method} {path[:200]}.", code="unknown_url")
+    async def _admit(self, request: web.BaseRequest, whom: Admits) -> Token | None:
+        if whom == "anyone":
+            return None
+        return await self._guard.token(request.headers, admin=whom == "admins")
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         """The body, not larger than allowed and not slower."""
@@ -193,5 +178,17 @@ def _told(error: ChatstepError | NotServed) -> web.Response:
     return web.Response(status=said.status, headers=said.headers, body=said.body)
 
 
-async def _healthy(request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+def doors_of(app: App, listen: Listen) -> Doors:
+    """Every door that there is."""
+    doors = Doors()
+    doors.add("POST", "/v1/chat/completions", Completions(app, listen.ping).answer)
+    models = Models(app)
+    doors.add("GET", "/v1/models", models.all)
+    doors.add("GET", "/v1/models/{model*}", models.one)
+    doors.add("POST", "/hooks/{path*}", Hooks(app).answer, "anyone")  # deliveries are signed instead
+    doors.add("GET", "/healthz", _healthy, "anyone")  # who watches over the server need not be known to it
+    return doors
+
+
+async def _healthy(asked: Asked) -> web.StreamResponse:
     return web.Response(text="ok\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from aiohttp import web
 from msgspec import Struct
@@ -15,6 +14,7 @@ from chatstep.errors import ChatstepError
 from chatstep.modules.openai.offered import Offered, ask_for_all
 from chatstep.modules.openai.wire import encode
 from chatstep.registry import unknown
+from chatstep.server.doors import Asked
 from chatstep.server.flow_models import FlowModels
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class Models:
         self._flows = FlowModels(app)
         self._known: dict[str, tuple[list[Offered], float]] = {}
 
-    async def all(self, request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+    async def all(self, asked: Asked) -> web.StreamResponse:
         """The whole list, less what the token may not use."""
-        return _json(encode(_List(list((await self._by_name(token)).values()))))
+        return _json(encode(_List(list((await self._by_name(asked.token)).values()))))
 
-    async def one(self, request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+    async def one(self, asked: Asked) -> web.StreamResponse:
         """One model; raises UnknownName with near ones."""
-        name = unquote(request.rel_url.raw_path.removeprefix("/v1/models/"))
-        known = await self._by_name(token)
+        name = asked.names["model"]
+        known = await self._by_name(asked.token)
         if name not in known:
             raise unknown("model", name[:200], known, place="model")
         return _json(encode(known[name]))

@@ -19,13 +19,13 @@ from chatstep.modules.openai.forward import Forward
 from chatstep.modules.openai.wanted import Wanted, read_wanted
 from chatstep.modules.openai.wire import DONE
 from chatstep.server.billed import BilledContext
+from chatstep.server.doors import Asked
 from chatstep.server.envelope import NotServed, error_event
 from chatstep.server.flow_models import FLOW, FlowModels
 
 if TYPE_CHECKING:
     from chatstep.app import App
     from chatstep.step import Connection, Context
-    from chatstep.store import Token
 
 __all__ = ["PING", "Completions"]
 
@@ -42,9 +42,10 @@ class Completions:
         self._ping = ping
         self._flows = FlowModels(app)
 
-    async def answer(self, request: web.BaseRequest, body: bytes, token: Token | None) -> web.StreamResponse:
+    async def answer(self, asked: Asked) -> web.StreamResponse:
         """One completion, in one piece or as a stream."""
-        wanted = read_wanted(body)
+        request, token = asked.request, asked.token
+        wanted = read_wanted(asked.body)
         if token is not None and not token.allows(wanted.model):
             raise NotServed(403, f"This token may not use {wanted.model!r}.", code="model_not_allowed", param="model")
         if wanted.model.startswith(FLOW):
