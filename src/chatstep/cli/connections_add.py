@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,13 +12,12 @@ from chatstep.cli.options import checked_text
 from chatstep.cli.secrets import read_secret
 from chatstep.cli.session import open_store
 from chatstep.errors import InvalidInput
-from chatstep.registry import connection_kinds, unknown
 from chatstep.secret import Secret
-from chatstep.step import ConnectionKind
 
-__all__ = ["add", "check_has_cost", "nanodollars_of"]
+if TYPE_CHECKING:
+    from chatstep.step import ConnectionKind
 
-_RESERVED = ("environment", "rehearsal")
+__all__ = ["add"]
 
 
 @click.command(
@@ -51,54 +48,26 @@ def add(name: str, kind: str | None, preset: str | None, given: tuple[tuple[str,
 
     The key is typed hidden, read from stdin when that is a pipe, or taken from a variable. It is stored sealed.
     """
-    if name in _RESERVED:
+    from chatstep.connections import RESERVED, check_has_cost, kind_named, nanodollars_of, settings_of
+    from chatstep.registry import connection_kinds
+    from chatstep.store import StoredConnection
+
+    if name in RESERVED:
         raise InvalidInput(f"{name!r} is built in.", place="connection", hint="Choose another.")
-    chosen = _kind(kind, preset)
-    settings = _settings(chosen, given, preset)
+    chosen = kind_named(kind, preset, "--kind")
+    texts = {field: checked_text(value, f"--set {field}") for field, value in given}
+    settings = settings_of(chosen, texts, preset, "--set ")
     daily = nanodollars_of(rest["daily_limit"], "--daily-limit")
     monthly = nanodollars_of(rest["monthly_limit"], "--monthly-limit")
     if daily or monthly:
         check_has_cost(chosen.name, chosen.serves or chosen.name)
     chosen.open(settings, {})  # a wrong address is said before anybody types a key
     secrets = _secrets(chosen, settings, rest["from_env"], rest["wants_key"])
-    from chatstep.store import StoredConnection
-
     module = connection_kinds()[chosen.name][0].name
     stored = StoredConnection(name, module, chosen.name, settings, daily, monthly)
     with open_store() as store:
         store.connections.add(stored, secrets)
     added(stored)
-
-
-def _kind(name: str | None, preset: str | None) -> ConnectionKind:
-    kinds = connection_kinds()
-    name = name or ("compatible" if preset else "openai")
-    if name not in kinds:
-        raise unknown("kind of connection", name, kinds, place="--kind")
-    if preset and name != "compatible":
-        raise InvalidInput(f"A connection of kind {name!r} takes no preset.", place="--preset")
-    return kinds[name][1]
-
-
-def _settings(kind: ConnectionKind, given: tuple[tuple[str, str], ...], preset: str | None) -> dict[str, str]:
-    fields = {field.name: field for field in kind.fields}
-    settings = {"preset": preset} if preset else {}
-    for name, value in given:
-        if name not in fields:
-            raise unknown(f"setting of a connection of kind {kind.name!r}", name, fields, place="--set")
-        if fields[name].secret:
-            raise InvalidInput(
-                "A key is never an argument: others could see it.",
-                place=f"--set {name}",
-                hint="Leave it out and type it when asked, pipe it in, or use --from-env VARIABLE.",
-            )
-        settings[name] = checked_text(value, f"--set {name}")
-        if fields[name].path and not value.startswith("~"):  # the connection is used in other folders too
-            settings[name] = str(Path(value).absolute())
-    for field in kind.fields:
-        if field.required and not field.secret and not settings.get(field.name):
-            raise InvalidInput(f"{field.title} is missing.", place=field.name, hint=f"--set {field.name} VALUE")
-    return settings
 
 
 def _secrets(
@@ -119,27 +88,3 @@ def _secrets(
         if secret is not None:
             found[field.name] = secret
     return found
-
-
-def check_has_cost(kind: str, serves: str) -> None:
-    """Raise InvalidInput where no cost is known, so that a spend limit would be kept by nobody."""
-    from chatstep.connections import MODELS
-
-    if serves != MODELS:
-        raise InvalidInput(
-            f"What a connection of kind {kind} costs is not known, so it has no spend limit.", place="connection"
-        )
-
-
-def nanodollars_of(text: str | None, place: str) -> int | None:
-    """A limit in dollars as nanodollars; raises InvalidInput unless it is a number above 0."""
-    if text is None:
-        return None
-    try:
-        amount = Decimal(text.strip().removeprefix("$"))
-        nanodollars = int(amount * 1_000_000_000) if amount.is_finite() else 0
-    except InvalidOperation:
-        nanodollars = 0
-    if not 0 < nanodollars < 2**62:
-        raise InvalidInput(f"{text[:40]!r} is no amount of dollars.", place=place, hint="Write it like 5 or 0.50.")
-    return nanodollars

@@ -24,8 +24,7 @@ __all__ = ["limit", "remove", "rotate"]
 @click.option("--monthly", metavar="USD", help="The most to spend in a month (UTC), or none.")
 def limit(name: str, daily: str | None, monthly: str | None) -> None:
     """Set or lift the spend limits of the connection NAME."""
-    from chatstep.cli.connections_add import check_has_cost, nanodollars_of
-    from chatstep.connections import serves
+    from chatstep.connections import check_has_cost, nanodollars_of, serves
 
     if daily is None and monthly is None:
         raise InvalidInput("Neither limit is given.", place="--daily", hint="Use --daily USD or --monthly USD.")

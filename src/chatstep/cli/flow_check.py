@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +19,9 @@ from chatstep.errors import ChatstepError, InvalidInput
 if TYPE_CHECKING:
     from chatstep.flows.definition import Flow
     from chatstep.flows.problems import Problem
-    from chatstep.store import Store
+    from chatstep.flows.publishing import Beside
 
-__all__ = ["check", "needs_flows", "published_flows", "schema"]
+__all__ = ["check", "needs_flows", "schema"]
 
 
 @click.command(epilog="\b\nExamples:\n  chatstep flow check shop.yaml\n  chatstep flow check flows/*.yaml --json")
@@ -37,8 +35,8 @@ def check(files: tuple[str, ...], any_connection: bool, as_json: bool) -> None:
     nothing is stored. Exit code 2 where anything is wrong.
     """
     needs_flows()
-    connections, published = _around()
-    found = _checked(files, None if any_connection else connections, published)
+    around = _around()
+    found = _checked(files, around._replace(connections=None) if any_connection else around)
     if as_json:
         print_json([{"file": name, "name": flow and flow.name, "ok": not problems, "problems": problems}
                     for name, flow, problems in found])  # fmt: skip
@@ -79,11 +77,9 @@ def needs_flows() -> None:
         raise InvalidInput("Flows need packages that are not installed.", hint="Run: pip install 'chatstep[flows]'")
 
 
-def _checked(
-    names: tuple[str, ...], connections: Mapping[str, str] | None, published: Mapping[str, Flow]
-) -> list[Checked]:
-    from chatstep.flows.checking import check as check_flow
+def _checked(names: tuple[str, ...], around: Beside) -> list[Checked]:
     from chatstep.flows.problems import Problem
+    from chatstep.flows.publishing import judged
     from chatstep.flows.reading import Draft, read_draft
 
     drafts: dict[str, Draft] = {}
@@ -96,7 +92,7 @@ def _checked(
             at = int(line) if line.isdigit() else 0
             unread[name] = [Problem(line=at, message=error.message, hint=error.hint)]
     read = {draft.flow.name: draft.flow for draft in reversed(drafts.values()) if draft.flow.name}
-    flows = {**published, **read}
+    around = around._replace(flows={**around.flows, **read})
     found: list[Checked] = []
     files = {draft.flow.name: name for name, draft in reversed(drafts.items())}
     for name in dict.fromkeys(names):
@@ -104,11 +100,10 @@ def _checked(
             found.append((name, None, unread[name]))
             continue
         draft = drafts[name]
-        told = [*draft.problems]
+        told = judged(draft, around)
         if draft.flow.name and files[draft.flow.name] != name:
             said = f"There is a flow `{draft.flow.name}` already, in {files[draft.flow.name]}."
             told.append(Problem(line=draft.lines["name"], place="name", message=said, hint="Call it otherwise."))
-        told += check_flow(draft.flow, known_connections=connections, known_flows=flows, lines=draft.lines)
         found.append((name, draft.flow, [_without_keys(problem) for problem in sorted(told, key=lambda one: one.line)]))
     return found
 
@@ -121,32 +116,21 @@ def _without_keys(problem: Problem) -> Problem:
     return replace(problem, place=without_keys(problem.place), message=without_keys(problem.message), hint=hint)
 
 
-def published_flows(store: Store) -> dict[str, Flow]:
-    """The published flows by name. One that an older chatstep took and this one cannot read is left out."""
-    from chatstep.flows.reading import read_flow
-
-    found = {}
-    for each in store.flows.all():
-        with suppress(InvalidInput):
-            found[each.name] = read_flow(each.text)
-    return found
-
-
-def _around() -> tuple[dict[str, str], dict[str, Flow]]:
-    """The connections here with what they serve, and the published flows. No store is made for this."""
-    from chatstep.connections import Connections, serves
+def _around() -> Beside:
+    """What there is beside a flow here. No store is made for this."""
+    from chatstep.connections import Connections
+    from chatstep.flows.publishing import beside
     from chatstep.modules.openai.environment import from_environment
     from chatstep.store import Store
 
-    def names(store: Store | None) -> dict[str, str]:
-        origins = Connections(lambda: store, lambda: from_environment(os.environ)).all()
-        return {origin.stored.name: serves(origin.stored) for origin in origins}
+    def found(store: Store | None) -> Beside:
+        return beside(Connections(lambda: store, lambda: from_environment(os.environ)), store)
 
     set_here = settings()
     if not Store.exists(set_here.home, set_here.store):
-        return names(None), {}
+        return found(None)
     with Store.open(set_here.home, set_here.store, set_here.seal_key) as store:
-        return names(store), published_flows(store)
+        return found(store)
 
 
 def _show(name: str, flow: Flow | None, problems: list[Problem]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from chatstep.cli.completing import files
-from chatstep.cli.flow_check import needs_flows, published_flows
+from chatstep.cli.flow_check import needs_flows
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import clipped, console, for_terminal, note, print_json, table
 from chatstep.cli.session import open_store, run
 
 if TYPE_CHECKING:
-    from chatstep.app import App
     from chatstep.flows.definition import Flow
 
-__all__ = ["list_all", "publish", "published"]
+__all__ = ["list_all", "publish"]
 
 
 @click.command(epilog="\b\nExample:\n  chatstep flow publish shop.yaml")
@@ -37,11 +35,12 @@ def publish(files: tuple[str, ...]) -> None:
 
 async def _publish(files: tuple[str, ...]) -> None:
     from chatstep.cli.session import open_app
+    from chatstep.flows.publishing import publish as publish_flow
 
     async with open_app() as app:
-        beside = await asyncio.to_thread(_read, files)
+        together = await asyncio.to_thread(_read, files)
         for name in files:
-            flow, new = await published(app, Path(name), beside)
+            flow, new = await publish_flow(Path(name), app.flows, app.connections, together)
             said = "Published" if new else "Nothing changed in"
             note(f"{said} {flow.name}, version {flow.version}. Run it: chatstep flow run {flow.name}")
 
@@ -51,27 +50,6 @@ def _read(files: tuple[str, ...]) -> dict[str, Flow]:
     from chatstep.flows.reading import read_draft
 
     return {draft.flow.name: draft.flow for draft in (read_draft(Path(name)) for name in files)}
-
-
-async def published(app: App, file: Path, beside: Mapping[str, Flow] | None = None) -> tuple[Flow, bool]:
-    """The flow of a file, published, and whether that was news; raises InvalidInput for one with problems.
-
-    ``beside`` are flows that are about to be published with it.
-    """
-    from chatstep.connections import serves
-    from chatstep.flows.checking import check
-    from chatstep.flows.problems import refusal
-    from chatstep.flows.reading import read_draft
-
-    draft = await asyncio.to_thread(read_draft, file)
-    connections = await asyncio.to_thread(app.connections.all)
-    names = {origin.stored.name: serves(origin.stored) for origin in connections}
-    flows = {**await asyncio.to_thread(published_flows, app.store), **(beside or {})}
-    further = check(draft.flow, known_connections=names, known_flows=flows, lines=draft.lines)
-    problems = [*draft.problems, *further]
-    if problems:
-        raise refusal(sorted(problems, key=lambda problem: problem.line), file.name)
-    return draft.flow, await app.flows.publish(draft.flow)
 
 
 @click.command("list", epilog="\b\nExample:\n  chatstep flow list --json")

@@ -86,11 +86,11 @@ async def _start(app: App, name: str, given: dict[str, Any]) -> str:
 
 async def named(app: App, name: str) -> Flow:
     """The flow of a file, which is published first, or the published one of that name."""
-    from chatstep.cli.flow_publish import published
+    from chatstep.flows.publishing import publish
 
     file = Path(name)
     if name.endswith((".yaml", ".yml")) or await asyncio.to_thread(file.is_file):
-        flow, new = await published(app, file)
+        flow, new = await publish(file, app.flows, app.connections)
         if new:
             note(f"Published {flow.name}, version {flow.version}.")
         return flow

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatstep.cli.connections_add import nanodollars_of
 from chatstep.cli.lazy import LazyGroup, Place
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import console, note, print_json, table
@@ -46,6 +45,7 @@ def tokens() -> None:
 @click.option("--monthly-limit", metavar="USD", help="The most to spend in a month (UTC).")
 def make(name: str, admin: bool, models: tuple[str, ...], days: int | None, **limits: Any) -> None:
     """Make the token NAME. Its text is shown this once: only a digest of it is kept."""
+    from chatstep.connections import nanodollars_of
     from chatstep.store import Token
 
     token = Token(
