@@ -92,6 +92,7 @@ def pages() -> dict[Path, str]:
     flows = _loaded(ROOT / "scripts" / "docs_flows.py")
     made[DOCS / "flows.md"] = filled(DOCS / "flows.md", flows.tables(table))
     made[DOCS / "flow.schema.json"] = flows.schema()
+    made[DOCS / "api.md"] = filled(DOCS / "api.md", _loaded(ROOT / "scripts" / "docs_api.py").tables(table))
     commands = ROOT / "scripts" / "docs_commands.py"
     if commands.exists():
         made[DOCS / "commands.md"] = _loaded(commands).commands_page()

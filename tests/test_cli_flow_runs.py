@@ -156,6 +156,15 @@ def test_a_run_is_run_again_from_a_step(chatstep: Commands, shop: str) -> None:
     assert "cancelled or given up" in chatstep("flow", "resume", first["id"], code=2).stderr
 
 
+def test_a_flow_is_taken_back(chatstep: Commands, shop: str) -> None:
+    chatstep("flow", "publish", shop)
+    assert "Nothing starts shop any more" in chatstep("flow", "unpublish", "shop").stderr
+    assert chatstep.json("flow", "list") == []
+    chatstep("flow", "run", "shop", code=3)
+    assert "No flow is called 'shop'" in chatstep("flow", "unpublish", "shop", code=3).stderr
+    assert "Published shop" in chatstep("flow", "publish", shop).stderr
+
+
 def test_without_the_extra_there_is_a_hint(chatstep: Commands, tmp_path: Path) -> None:
     """DBOS hidden from the import system, as where only chatstep itself is installed."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['dbos'] = None\n")
@@ -163,7 +172,7 @@ def test_without_the_extra_there_is_a_hint(chatstep: Commands, tmp_path: Path) -
     made = subprocess.run(
         [sys.executable, "-m", "chatstep", "flow", "runs"], env=environment, capture_output=True, text=True, check=False
     )
-    assert made.returncode == 6
+    assert made.returncode == 2
     assert "pip install 'chatstep[flows]'" in made.stderr
     assert "Traceback" not in made.stderr
 

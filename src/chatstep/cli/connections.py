@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,7 @@ from chatstep.cli.session import open_store
 
 if TYPE_CHECKING:
     from chatstep.connections import Origin
+    from chatstep.connections.facts import ConnectionFacts
     from chatstep.store import Store, StoredConnection
 
 __all__ = ["COMMANDS", "connections", "list_all", "show"]
@@ -41,6 +41,8 @@ def connections() -> None:
 @json_option("Give a JSON list.")
 def list_all(as_json: bool) -> None:
     """List all connections: stored ones, the environment's, and the built-in rehearsal."""
+    from chatstep.connections.facts import address
+
     with open_store() as store:
         found = _known(store)
         default = _default(store)
@@ -69,9 +71,11 @@ def list_all(as_json: bool) -> None:
 @json_option("Give one JSON object.")
 def show(name: str, as_json: bool) -> None:
     """Show the connection NAME: settings, spend limits, what was spent, what was learnt. Never its key."""
+    from chatstep.connections.facts import facts_of
+
     with open_store() as store:
         origin = _all(store).find(name)
-        data = _facts(origin, store)
+        data = _data(facts_of(origin, store))
     if as_json:
         print_json(data)
         return
@@ -117,47 +121,17 @@ def _default(store: Store) -> str | None:
     return name
 
 
-def address(origin: Origin) -> str:
-    """Where a connection leads, in words."""
-    from chatstep.errors import ChatstepError
-    from chatstep.registry import connection_kind
+def _data(facts: ConnectionFacts) -> dict[str, Any]:
+    """The facts, with money to read."""
+    from msgspec.structs import asdict
 
-    if origin.stored.kind == "rehearsal":
-        return str(origin.stored.settings.get("script") or "in this program, offline")
-    try:
-        opened = connection_kind(origin.stored.kind).open(origin.stored.settings, origin.secrets)
-    except ChatstepError as error:
-        return str(error)
-    return str(getattr(opened, "base_url", "–"))
-
-
-def _facts(origin: Origin, store: Store) -> dict[str, Any]:
-    from chatstep.registry import connection_kind
     from chatstep.store import dollars
 
-    stored = origin.stored
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    spent = {"daily": _spent(store, stored.name, today), "monthly": _spent(store, stored.name, today.replace(day=1))}
-    secrets = [field.name for field in connection_kind(stored.kind).fields if field.secret]
-    if origin.origin == "environment":
-        secrets = list(origin.secrets)
-    return {
-        "name": stored.name,
-        "kind": stored.kind,
-        "origin": origin.origin,
-        "settings": stored.settings,
-        "secrets": secrets if origin.origin != "built in" else [],
-        "daily_limit": None if stored.daily_limit is None else dollars(stored.daily_limit),
-        "monthly_limit": None if stored.monthly_limit is None else dollars(stored.monthly_limit),
-        "daily_spent": dollars(spent["daily"]),
-        "monthly_spent": dollars(spent["monthly"]),
-        "learnt": store.traits.all(stored.name),
-    }
-
-
-def _spent(store: Store, name: str, since: datetime) -> int:
-    totals = store.ledger.totals("connection", int(since.timestamp() * 1000))
-    return sum(total.cost + total.reserved for total in totals if total.key == name)
+    data = asdict(facts)
+    for name in ("daily_limit", "monthly_limit", "daily_spent", "monthly_spent"):
+        if data[name] is not None:
+            data[name] = dollars(data[name])
+    return data
 
 
 def _plain(value: object) -> str:

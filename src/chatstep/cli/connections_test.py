@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["test"]
 
-_DEFAULT_MODEL = "gpt-4o-mini"
-
 
 @click.command(epilog="\b\nExample:\n  chatstep connections test work --model gpt-6-luna")
 @click.argument("name", shell_complete=connection_names)
@@ -43,6 +41,7 @@ def test(name: str, model: str | None, as_json: bool) -> None:
 
 async def _test(name: str, model: str | None, as_json: bool) -> None:
     from chatstep.modules.openai.connection import endpoint_of
+    from chatstep.modules.openai.offered import some_model
 
     async with open_app() as app:
         connection = await app.connections.get(name)
@@ -50,7 +49,7 @@ async def _test(name: str, model: str | None, as_json: bool) -> None:
         if not as_json:
             note(f"Asking {name} at {for_terminal(address)}")
         async with Waiting():
-            model = model or await _some_model(app, connection)
+            model = model or app.settings.model or await some_model(app.context, connection)
         try:
             async with Waiting():
                 done = await app.complete("Say hello.", connection=name, model=model, max_tokens=32)
@@ -65,18 +64,6 @@ async def _test(name: str, model: str | None, as_json: bool) -> None:
     _succeeded(done, name)
     for warning in warnings:
         warn(warning)
-
-
-async def _some_model(app: App, connection: OpenConnection) -> str:
-    """A model to try: the one that is set, or the default, or where that cannot be expected the first on offer."""
-    if app.settings.model:
-        return app.settings.model
-    if connection.kind != "compatible":
-        return _DEFAULT_MODEL
-    from chatstep.modules.openai.offered import ask_for_all
-
-    offered = await ask_for_all(app.context, connection)
-    return offered[0].id if offered else _DEFAULT_MODEL
 
 
 async def _end_of(app: App, connection: OpenConnection, model: str, said: tuple[str, ...]) -> list[str]:

@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "flow"]
 COMMANDS = {
     "check": Place("chatstep.cli.flow_check:check", "Say everything that is wrong with flows' files."),
     "publish": Place("chatstep.cli.flow_publish:publish", "Store flows, for new runs to take."),
+    "unpublish": Place("chatstep.cli.flow_publish:unpublish", "Take a flow back: nothing starts it any more."),
     "list": Place("chatstep.cli.flow_publish:list_all", "List the flows that are published."),
     "run": Place("chatstep.cli.flow_run:run", "Run a flow here and show what its steps do."),
     "chat": Place("chatstep.cli.flow_chat:chat", "Talk to a flow in this terminal."),

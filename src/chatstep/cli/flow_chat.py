@@ -11,10 +11,10 @@ import click
 
 from chatstep.cli.completing import files
 from chatstep.cli.failures import INTERRUPTED, print_error
-from chatstep.cli.flow_check import needs_flows
 from chatstep.cli.lines import Lines
 from chatstep.cli.screen import for_terminal, note
 from chatstep.errors import ChatstepError, InvalidInput, from_data
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     from chatstep.app import App

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,14 @@ from chatstep.cli.options import json_option
 from chatstep.cli.screen import for_terminal, has_colour, print_json
 from chatstep.cli.session import settings
 from chatstep.errors import ChatstepError, InvalidInput
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     from chatstep.flows.definition import Flow
     from chatstep.flows.problems import Problem
     from chatstep.flows.publishing import Beside
 
-__all__ = ["check", "needs_flows", "schema"]
+__all__ = ["check", "schema"]
 
 
 @click.command(epilog="\b\nExamples:\n  chatstep flow check shop.yaml\n  chatstep flow check flows/*.yaml --json")
@@ -69,12 +69,6 @@ def schema() -> None:
 
 
 Checked = tuple[str, "Flow | None", "list[Problem]"]
-
-
-def needs_flows() -> None:
-    """Raise InvalidInput where what flows need beside chatstep itself is not installed."""
-    if not all(find_spec(name) for name in ("jinja2", "cronsim")):
-        raise InvalidInput("Flows need packages that are not installed.", hint="Run: pip install 'chatstep[flows]'")
 
 
 def _checked(names: tuple[str, ...], around: Beside) -> list[Checked]:

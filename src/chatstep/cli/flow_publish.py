@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from chatstep.cli.completing import files
-from chatstep.cli.flow_check import needs_flows
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import clipped, console, for_terminal, note, print_json, table
 from chatstep.cli.session import open_store, run
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     from chatstep.flows.definition import Flow
 
-__all__ = ["list_all", "publish"]
+__all__ = ["list_all", "publish", "unpublish"]
 
 
 @click.command(epilog="\b\nExample:\n  chatstep flow publish shop.yaml")
@@ -50,6 +50,16 @@ def _read(files: tuple[str, ...]) -> dict[str, Flow]:
     from chatstep.flows.reading import read_draft
 
     return {draft.flow.name: draft.flow for draft in (read_draft(Path(name)) for name in files)}
+
+
+@click.command(epilog="\b\nExample:\n  chatstep flow unpublish shop")
+@click.argument("name")
+def unpublish(name: str) -> None:
+    """Take the flow NAME back: nothing starts it any more. Runs under way go on, and its versions stay."""
+    needs_flows()
+    with open_store() as store:
+        store.flows.unpublish(name)
+    note(f"Nothing starts {name} any more. Its file can be published again.")
 
 
 @click.command("list", epilog="\b\nExample:\n  chatstep flow list --json")

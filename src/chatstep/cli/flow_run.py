@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatstep.cli.completing import files
-from chatstep.cli.flow_check import needs_flows
 from chatstep.cli.flow_lines import outputs_text, run_line, short, step_line
 from chatstep.cli.options import checked_text, json_option
 from chatstep.cli.screen import note, print_json
 from chatstep.cli.session import run as run_async
 from chatstep.errors import InvalidInput
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,11 @@ import click
 import msgspec
 
 from chatstep.cli.completing import words
-from chatstep.cli.flow_check import needs_flows
 from chatstep.cli.flow_lines import cost_of, outputs_text, short, taken, when
 from chatstep.cli.options import json_option
 from chatstep.cli.screen import clipped, console, for_terminal, note, print_json, table
 from chatstep.cli.session import open_app, run
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     from chatstep.flows.records import RunRecord, StepRecord

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatstep.cli.flow_check import needs_flows
 from chatstep.cli.flow_lines import run_line
 from chatstep.cli.screen import for_terminal, note
 from chatstep.cli.session import open_app, run
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     from chatstep.app import App

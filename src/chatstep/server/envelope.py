@@ -21,7 +21,7 @@ from chatstep.errors import (
 )
 from chatstep.modules.openai.wire import ErrorBody, ErrorEnvelope, encode, encode_event
 
-__all__ = ["NotServed", "Told", "error_event", "told"]
+__all__ = ["NotServed", "Told", "error_event", "kind_of", "told"]
 
 INVALID = "invalid_request_error"
 
@@ -92,13 +92,14 @@ def _inside(error: ChatstepError | NotServed) -> ErrorBody:
         return ErrorBody(error.message, kind, error.param, error.code)
     details = error.details
     if details.get("said"):
-        kind = details.get("provider_type") or _kind(error)
+        kind = details.get("provider_type") or kind_of(error)
         return ErrorBody(details["said"], kind, details.get("param"), details.get("provider_code") or _code(error))
     message = f"{error.message} {error.hint}" if error.hint else error.message
-    return ErrorBody(message, _kind(error), error.place if isinstance(error, InputError) else None, _code(error))
+    return ErrorBody(message, kind_of(error), error.place if isinstance(error, InputError) else None, _code(error))
 
 
-def _kind(error: ChatstepError) -> str:
+def kind_of(error: ChatstepError) -> str:
+    """The protocol's word for what sort of error it is."""
     if isinstance(error, OutOfMoney):
         return "insufficient_quota"
     if isinstance(error, RateLimited):

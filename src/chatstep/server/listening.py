@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from chatstep.errors import ChatstepError, InvalidInput
+from chatstep.server.api import open_api
 from chatstep.server.doors import Admits, Asked, Doors
 from chatstep.server.envelope import NotServed, told
 from chatstep.server.guard import Guard, is_loopback
@@ -137,8 +138,8 @@ class Server:
                 response = await door.answer(Asked(request, body, token, names))
         except (ChatstepError, NotServed) as error:
             response = _told(error)
-        except (ConnectionError, asyncio.CancelledError):
-            raise
+        except ConnectionError:
+            return web.Response(status=499)  # the client is gone, and nobody gets this
         except Exception:  # whatever it is, the client gets an answer and the log the reason, without content
             _log.exception("A request failed: %s %s", request.method, request.rel_url.raw_path)
             response = _told(NotServed(500, "The server failed; its log says how.", code="server_error"))
@@ -186,6 +187,7 @@ def doors_of(app: App, listen: Listen) -> Doors:
     doors.add("GET", "/v1/models", models.all)
     doors.add("GET", "/v1/models/{model*}", models.one)
     doors.add("POST", "/hooks/{path*}", Hooks(app).answer, "anyone")  # deliveries are signed instead
+    open_api(doors, app)
     doors.add("GET", "/healthz", _healthy, "anyone")  # who watches over the server need not be known to it
     return doors
 

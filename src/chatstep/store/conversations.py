@@ -198,6 +198,16 @@ class Conversations:
         decode = msgspec.json.Decoder(Message).decode
         return [decode(body) for (body,) in rows]
 
+    def page(self, id: str, after: int, limit: int) -> list[tuple[int, Message]]:
+        """Messages behind a number, oldest first, each with its number (from 1). Raises UnknownName."""
+        self.get(id)
+        rows = self._database.rows(
+            "SELECT number, body FROM chatstep_messages WHERE conversation = ? AND number > ? ORDER BY number LIMIT ?",
+            (id, after, limit),
+        )
+        decode = msgspec.json.Decoder(Message).decode
+        return [(number, decode(body)) for number, body in rows]
+
     def get(self, id: str) -> Conversation:
         """One conversation. Raises UnknownName with the ids that are close."""
         found = self._find(id)
@@ -205,12 +215,18 @@ class Conversations:
             raise self._unknown(id)
         return found
 
-    def list(self, limit: int = 1000) -> list[Conversation]:
-        """The conversations, the one changed last first."""
+    def list(self, limit: int = 1000, after: tuple[int, int, str] | None = None) -> list[Conversation]:
+        """The conversations, the one changed last first; those behind one's ``(changed, created, id)``."""
+        behind = ""
+        values: tuple[int | str, ...] = ()
+        if after is not None:
+            behind = " WHERE changed < ? OR (changed = ? AND (created < ? OR (created = ? AND id > ?)))"
+            changed, created, id = after
+            values = (changed, changed, created, created, id)
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM chatstep_conversations"  # noqa: S608 - a constant
+            f"SELECT {_COLUMNS} FROM chatstep_conversations{behind}"  # noqa: S608 - constants
             " ORDER BY changed DESC, created DESC, id LIMIT ?",
-            (limit,),
+            (*values, limit),
         )
         return [_from_row(row) for row in rows]
 

@@ -13,7 +13,7 @@ from chatstep.errors import UnknownName
 from chatstep.store.database import Database
 from chatstep.store.names import findable, nothing_called, storable, unix_ms
 
-__all__ = ["Flows", "PublishedFlow"]
+__all__ = ["FlowVersion", "Flows", "PublishedFlow"]
 
 _SELECT = (
     "SELECT f.name, f.version, f.changed, v.text FROM chatstep_flows f"
@@ -28,6 +28,14 @@ class PublishedFlow(Struct, frozen=True):
     version: str
     changed: int
     text: str
+
+
+class FlowVersion(Struct, frozen=True):
+    """A version by itself. ``published`` is when it was first published, in unix ms."""
+
+    version: str
+    published: int
+    current: bool
 
 
 class Flows:
@@ -75,6 +83,20 @@ class Flows:
                 hint="Was the run begun with another data folder or database?",
             )
         return str(rows[0][0])
+
+    def versions(self, name: str) -> list[FlowVersion]:
+        """Every version of a flow, the one published last first. Raises UnknownName."""
+        current = self.current(name).version
+        rows = self._database.rows(
+            "SELECT version, published FROM chatstep_flow_versions WHERE name = ? ORDER BY published DESC, version",
+            (findable(name),),
+        )
+        return [FlowVersion(version, published, version == current) for version, published in rows]
+
+    def unpublish(self, name: str) -> None:
+        """Take a flow back: nothing starts it any more. Its versions stay, for runs under way. Raises UnknownName."""
+        self.current(name)
+        self._database.execute("DELETE FROM chatstep_flows WHERE name = ?", (findable(name),))
 
     def all(self) -> list[PublishedFlow]:
         """The current version of every flow, by name."""

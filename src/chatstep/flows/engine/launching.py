@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chatstep.errors import ChatstepError, StoreError, from_data
+from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -57,16 +58,6 @@ _body: Body | None = None
 _workflow: Any = None
 
 
-def require_dbos() -> None:
-    """Raise StoreError with what to install where DBOS is missing."""
-    try:
-        import dbos  # noqa: F401
-    except ImportError as error:
-        raise StoreError(
-            "Flows need packages that are not installed.", place="dbos", hint="Run: pip install 'chatstep[flows]'"
-        ) from error
-
-
 @contextmanager
 def explained() -> Iterator[None]:
     """What SQLAlchemy and DBOS raise becomes a StoreError, without values that may be in its text."""
@@ -100,7 +91,7 @@ def explained() -> Iterator[None]:
 
 def open_database(home: Path, url: str | None) -> sa.Engine:
     """The SQLAlchemy engine of the database that holds the runs. Blocks."""
-    require_dbos()
+    needs_flows()
     import sqlalchemy as sa
 
     _hush()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatstep.errors import InvalidInput
 from chatstep.flows.engine.job import Job
-from chatstep.flows.engine.rows import FINISHED, Rows
+from chatstep.flows.engine.rows import FINISHED, Position, Rows
 from chatstep.flows.engine.shown import STATES, full, job_of, shown
 from chatstep.flows.records import RunRecord
 from chatstep.registry import unknown
@@ -20,9 +20,16 @@ from chatstep.store.seal import Sealer
 if TYPE_CHECKING:
     from dbos import WorkflowStatus
 
-__all__ = ["Lookup"]
+__all__ = ["Lookup", "Page"]
 
 AT_ONCE = 500
+
+
+class Page(NamedTuple):
+    """Some runs, and the position of the last one where there may be more."""
+
+    runs: list[RunRecord]
+    next: Position | None
 
 
 class Lookup:
@@ -46,20 +53,22 @@ class Lookup:
             raise _unknown(id)
         return row.status in FINISHED
 
-    def list(self, flow: str | None, state: str | None, limit: int) -> list[RunRecord]:
-        """Runs, the newest first. Raises UnknownName for a state that there is not."""
+    def page(self, flow: str | None, state: str | None, limit: int, after: Position | None = None) -> Page:
+        """Runs behind a position, the newest first. Raises UnknownName for a state that there is not."""
         if state is not None and state not in STATES:
             raise unknown("state", state, STATES, place="state")
         found: list[RunRecord] = []
-        offset = 0
-        while len(found) < limit:
-            rows = self._rows.all(flow, STATES[state] if state else None, limit, offset)
-            records = [self._record(row, shown) for row in rows]
-            found += [record for record in records if state is None or record.state == state]
-            offset += len(rows)
+        while True:
+            rows = self._rows.page(flow, STATES[state] if state else None, limit, after)
+            for place, row in rows:
+                record = self._record(row, shown)
+                if state is None or record.state == state:
+                    found.append(record)
+                    if len(found) == limit:
+                        return Page(found, place)
             if len(rows) < limit:
-                break
-        return found[:limit]
+                return Page(found, None)
+            after = rows[-1][0]
 
     def cancel(self, id: str) -> str:
         """Stop a run; its whole id. Raises InvalidInput when it has ended."""

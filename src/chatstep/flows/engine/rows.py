@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from dbos import DBOS, WorkflowStatus
 
-__all__ = ["Rows"]
+__all__ = ["Position", "Rows"]
 
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _RESUMED, _CLEAN = "resumed", "handed_over_at"
+_WEEK = 7 * 86_400_000
+Position = tuple[int, str]
+"""Where a run stands among others: unix ms, and its id."""
 _T = TypeVar("_T")
 _log = logging.getLogger("chatstep.engine")
 
@@ -179,12 +182,37 @@ class Rows:
         )
         return [each.workflow_id for each in found]
 
-    def all(self, flow: str | None, states: list[str] | None, limit: int, offset: int) -> list[WorkflowStatus]:
-        """Runs, the newest first."""
-        found: list[WorkflowStatus] = self._sysdb.list_workflows(
-            workflow_id_prefix=f"{flow}." if flow else None, status=states, limit=limit, offset=offset, sort_desc=True
+    def page(
+        self, flow: str | None, states: list[str] | None, limit: int, after: Position | None
+    ) -> list[tuple[Position, WorkflowStatus]]:
+        """Runs behind a position, the newest first, each with its own position."""
+        import sqlalchemy as sa
+
+        table = self._sysdb.tables.workflow_status
+        query = sa.select(table.c.created_at, table.c.workflow_uuid)
+        if flow is not None:
+            query = query.where(table.c.workflow_uuid.startswith(f"{flow}.", autoescape=True))
+        if states is not None:
+            query = query.where(table.c.status.in_(states))
+        if after is not None:
+            query = query.where(sa.tuple_(table.c.created_at, table.c.workflow_uuid) < sa.tuple_(*after))
+        query = query.order_by(table.c.created_at.desc(), table.c.workflow_uuid.desc()).limit(limit)
+        with self._sysdb.engine.connect() as connection:
+            places = [(created, id) for created, id in connection.execute(query)]
+        found = {row.workflow_id: row for row in self._sysdb.list_workflows(workflow_ids=[id for _, id in places])}
+        return [(place, found[place[1]]) for place in places if place[1] in found]
+
+    def changed(self, since: int) -> list[Position]:
+        """When runs of the last week changed their state since then (unix ms), and their ids; in that order."""
+        import sqlalchemy as sa
+
+        table = self._sysdb.tables.workflow_status
+        query = sa.select(table.c.updated_at, table.c.workflow_uuid).where(
+            table.c.created_at >= since - _WEEK, table.c.updated_at >= since
         )
-        return found
+        with self._sysdb.engine.connect() as connection:
+            rows = connection.execute(query.order_by(table.c.updated_at, table.c.workflow_uuid))
+            return [(changed, id) for changed, id in rows]
 
     def finished_before(self, time: str, limit: int) -> list[str]:
         """Ids of runs that ended before a time in ISO 8601."""

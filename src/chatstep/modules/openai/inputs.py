@@ -21,8 +21,9 @@ from chatstep.modules.openai.tail import Dropped
 from chatstep.modules.openai.window import Window
 from chatstep.registry import unknown
 
-__all__ = ["Completion", "CompletionFields", "Cost", "MakeChatCompletion", "make_inputs"]
+__all__ = ["DEFAULT_MODEL", "Completion", "CompletionFields", "Cost", "MakeChatCompletion", "make_inputs"]
 
+DEFAULT_MODEL = "gpt-4o-mini"
 MOST_TOKENS = 100_000_000
 OWN_FIELDS = frozenset(
     {
@@ -52,7 +53,7 @@ class MakeChatCompletion(Struct, kw_only=True, frozen=True, forbid_unknown_field
             extra_json_schema={"format": "connection:openai"},
         ),
     ]
-    model: Annotated[str, Meta(title="Model", description="The model that writes the message.")] = "gpt-4o-mini"
+    model: Annotated[str, Meta(title="Model", description="The model that writes the message.")] = DEFAULT_MODEL
     instructions: Annotated[
         str, Meta(title="Instructions", description="How the assistant should behave. Empty: nothing is said of it.")
     ] = ""

@@ -14,10 +14,11 @@ from msgspec import Struct
 from chatstep.errors import AnswerUnreadable, ChatstepError
 from chatstep.http.values import Patience, Reply, Request, Timeouts
 from chatstep.modules.openai.connection import Endpoint, endpoint_of
+from chatstep.modules.openai.inputs import DEFAULT_MODEL
 from chatstep.modules.openai.refusals import read_refusal
 from chatstep.step import Connection, Context
 
-__all__ = ["Offered", "ask_about", "ask_for_all"]
+__all__ = ["Offered", "ask_about", "ask_for_all", "some_model"]
 
 _TIMEOUTS = Timeouts(total=30.0)
 _PATIENCE = Patience()
@@ -53,6 +54,14 @@ async def ask_about(ctx: Context, connection: Connection, model: str) -> Offered
         return None
     await _keep(connection, [found])
     return found
+
+
+async def some_model(ctx: Context, connection: Connection) -> str:
+    """A model to try: the step's default, or the first on offer where that one cannot be expected."""
+    if connection.kind != "compatible":
+        return DEFAULT_MODEL
+    offered = await ask_for_all(ctx, connection)
+    return offered[0].id if offered else DEFAULT_MODEL
 
 
 async def _ask(ctx: Context, endpoint: Endpoint, model: str | None, kind: type[T]) -> T:
