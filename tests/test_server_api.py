@@ -111,7 +111,17 @@ async def test_a_flow_is_published_run_and_shown(api: Api) -> None:
     assert run["created"].endswith("Z")
     assert run["prompt_tokens"] > 0
     assert await api("GET", f"/runs/{run['id'][:12]}") == run
-    assert any(each["id"] == run["id"] for each in await pages(api, "/runs?flow=greet&state=done"))
+    today = run["created"][:10]
+    assert any(each["id"] == run["id"] for each in await pages(api, f"/runs?flow=greet&state=done&since={today}"))
+    assert await pages(api, "/runs?until=2020-01-01") == []
+
+
+async def test_runs_of_a_conversation_are_found(api: Api) -> None:
+    await api("POST", "/flows", {"text": GREET.replace("greet", "talk") + "conversation: {}\n"})
+    for conversation in ("one", "two", "one"):
+        await api("POST", "/runs", {"flow": "talk", "conversation": conversation, "text": "Hi"}, status=201)
+    found = await pages(api, "/runs?conversation=one", 1)
+    assert [run["conversation"] for run in found] == ["one", "one"]
 
 
 async def test_the_same_event_is_one_run(api: Api) -> None:

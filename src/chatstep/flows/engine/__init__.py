@@ -7,5 +7,6 @@ and closes DBOS, `rows` is what is asked of its tables. DBOS is loaded when the 
 """
 
 from chatstep.flows.engine.engine import Engine, Started
+from chatstep.flows.engine.rows import Wanted
 
-__all__ = ["Engine", "Started"]
+__all__ = ["Engine", "Started", "Wanted"]

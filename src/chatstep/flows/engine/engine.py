@@ -25,7 +25,7 @@ from chatstep.flows.engine.execution import Execution
 from chatstep.flows.engine.job import Job, run_id
 from chatstep.flows.engine.lookup import Lookup, Page
 from chatstep.flows.engine.process import Process
-from chatstep.flows.engine.rows import Position, Rows
+from chatstep.flows.engine.rows import Position, Rows, Wanted
 from chatstep.flows.events import Event
 from chatstep.flows.reading import read_flow
 from chatstep.flows.records import RunRecord, StepRecord
@@ -209,11 +209,11 @@ class Engine:
 
     async def runs(self, *, flow: str | None = None, state: str | None = None, limit: int = 50) -> list[RunRecord]:
         """Runs, the newest first. Raises UnknownName for a state that there is not."""
-        return (await self.page(flow, state, limit)).runs
+        return (await self.page(Wanted(flow, state), limit)).runs
 
-    async def page(self, flow: str | None, state: str | None, limit: int, after: Position | None = None) -> Page:
-        """The same behind a position, which the page before gave."""
-        return await self._ask((await self._lookup()).page, flow, state, limit, after)
+    async def page(self, wanted: Wanted, limit: int, after: Position | None = None) -> Page:
+        """Runs behind a position, which the page before gave, the newest first. Raises as `runs` does."""
+        return await self._ask((await self._lookup()).page, wanted, limit, after)
 
     async def changed(self, since: int) -> list[Position]:
         """When runs changed their state since then (unix ms), and their ids; in that order."""

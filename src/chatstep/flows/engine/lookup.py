@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatstep.errors import InvalidInput
 from chatstep.flows.engine.job import Job
-from chatstep.flows.engine.rows import FINISHED, Position, Rows
+from chatstep.flows.engine.rows import FINISHED, Position, Rows, Wanted
 from chatstep.flows.engine.shown import STATES, full, job_of, shown
 from chatstep.flows.records import RunRecord
 from chatstep.registry import unknown
@@ -53,13 +53,14 @@ class Lookup:
             raise _unknown(id)
         return row.status in FINISHED
 
-    def page(self, flow: str | None, state: str | None, limit: int, after: Position | None = None) -> Page:
+    def page(self, wanted: Wanted, limit: int, after: Position | None = None) -> Page:
         """Runs behind a position, the newest first. Raises UnknownName for a state that there is not."""
+        state = wanted.state
         if state is not None and state not in STATES:
             raise unknown("state", state, STATES, place="state")
         found: list[RunRecord] = []
         while True:
-            rows = self._rows.page(flow, STATES[state] if state else None, limit, after)
+            rows = self._rows.page(wanted, STATES[state] if state else None, limit, after)
             for place, row in rows:
                 record = self._record(row, shown)
                 if state is None or record.state == state:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from dbos import DBOS, WorkflowStatus
 
-__all__ = ["Position", "Rows"]
+__all__ = ["Position", "Rows", "Wanted"]
 
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _RESUMED, _CLEAN = "resumed", "handed_over_at"
@@ -26,6 +26,16 @@ Position = tuple[int, str]
 """Where a run stands among others: unix ms, and its id."""
 _T = TypeVar("_T")
 _log = logging.getLogger("chatstep.engine")
+
+
+class Wanted(NamedTuple):
+    """Which runs are wanted: those for which all that is said holds. Times are when they were begun, in unix ms."""
+
+    flow: str | None = None
+    state: str | None = None
+    conversation: str | None = None
+    since: int | None = None
+    until: int | None = None
 
 
 class Beginning(NamedTuple):
@@ -183,15 +193,21 @@ class Rows:
         return [each.workflow_id for each in found]
 
     def page(
-        self, flow: str | None, states: list[str] | None, limit: int, after: Position | None
+        self, wanted: Wanted, states: list[str] | None, limit: int, after: Position | None
     ) -> list[tuple[Position, WorkflowStatus]]:
-        """Runs behind a position, the newest first, each with its own position."""
+        """Runs behind a position, the newest first, each with its own position. ``states`` are DBOS's words."""
         import sqlalchemy as sa
 
         table = self._sysdb.tables.workflow_status
         query = sa.select(table.c.created_at, table.c.workflow_uuid)
-        if flow is not None:
-            query = query.where(table.c.workflow_uuid.startswith(f"{flow}.", autoescape=True))
+        if wanted.flow is not None:
+            query = query.where(table.c.workflow_uuid.startswith(f"{wanted.flow}.", autoescape=True))
+        if wanted.conversation is not None:
+            query = query.where(table.c.queue_partition_key == wanted.conversation)
+        if wanted.since is not None:
+            query = query.where(table.c.created_at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(table.c.created_at < wanted.until)
         if states is not None:
             query = query.where(table.c.status.in_(states))
         if after is not None:

@@ -6,19 +6,20 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from chatstep.app import App
+from chatstep.flows.engine import Wanted
 from chatstep.flows.events import Event
 from chatstep.flows.records import RunRecord, RunState, StepRecord, StepState
 from chatstep.message import Author
 from chatstep.server.api.endpoints import Body, Query, get, post
 from chatstep.server.api.feed import changes, states_of
-from chatstep.server.api.shapes import Page, PageWanted, Time, cursor, position, time_of
+from chatstep.server.api.shapes import Page, PageWanted, Time, cursor, first_ms, last_ms, position, time_of
 
 __all__ = ["cancel", "events", "rerun", "resume", "run", "run_events", "runs", "start"]
 
@@ -81,6 +82,9 @@ class RunsWanted(PageWanted, kw_only=True):
 
     flow: Annotated[str | UnsetType, Meta(description="Only runs of this flow.")] = UNSET
     state: Annotated[RunState | UnsetType, Meta(description="Only runs in this state.")] = UNSET
+    conversation: Annotated[str | UnsetType, Meta(description="Only runs of this conversation.")] = UNSET
+    since: Annotated[date | UnsetType, Meta(description="Only runs begun on this day (UTC) or later.")] = UNSET
+    until: Annotated[date | UnsetType, Meta(description="Only runs begun on this day (UTC) or before.")] = UNSET
 
 
 class RunGiven(Body, kw_only=True):
@@ -119,7 +123,14 @@ class EventsWanted(Query, kw_only=True):
 async def runs(app: App, query: RunsWanted) -> Page[Run]:
     """Runs, the newest first."""
     after = position(query.cursor, tuple[int, str])
-    page = await app.flows.page(query.flow or None, query.state or None, query.limit, after)
+    wanted = Wanted(
+        flow=query.flow or None,
+        state=query.state or None,
+        conversation=query.conversation or None,
+        since=first_ms(query.since) if query.since else None,
+        until=last_ms(query.until) if query.until else None,
+    )
+    page = await app.flows.page(wanted, query.limit, after)
     return Page([_shown(record) for record in page.runs], cursor(page.next) if page.next else None)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -17,7 +17,19 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatstep.server.api.endpoints import Query
 from chatstep.server.envelope import NotServed
 
-__all__ = ["Dollars", "Page", "PageWanted", "Time", "cursor", "dollars_text", "paged", "position", "time_of"]
+__all__ = [
+    "Dollars",
+    "Page",
+    "PageWanted",
+    "Time",
+    "cursor",
+    "dollars_text",
+    "first_ms",
+    "last_ms",
+    "paged",
+    "position",
+    "time_of",
+]
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -67,6 +79,16 @@ def paged(items: Iterable[Item], key: Callable[[Item], str], show: Callable[[Ite
 def time_of(seconds: float) -> str:
     """Unix seconds as a time of the API."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def first_ms(day: date) -> int:
+    """When a day begins, in unix ms."""
+    return (day - date(1970, 1, 1)).days * 86_400_000
+
+
+def last_ms(day: date) -> int:
+    """When the day after it begins, in unix ms."""
+    return first_ms(day) + 86_400_000
 
 
 def dollars_text(nanodollars: int) -> str:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatstep.app import App
 from chatstep.errors import InvalidInput
 from chatstep.server.api.endpoints import get
-from chatstep.server.api.shapes import Dollars, Page, PageWanted, dollars_text, paged
+from chatstep.server.api.shapes import Dollars, Page, PageWanted, dollars_text, first_ms, last_ms, paged
 from chatstep.store import Total
 
 __all__ = ["usage"]
@@ -50,8 +50,8 @@ async def usage(app: App, query: UsageWanted) -> Page[Usage]:
     """What completions took: calls, tokens and money, by day, model, connection or token."""
     if query.since and query.until and query.since > query.until:
         raise InvalidInput("The first day lies after the last.", place="since")
-    since = _ms(query.since) if query.since else None
-    until = _ms(query.until) + 86_400_000 if query.until else None
+    since = first_ms(query.since) if query.since else None
+    until = last_ms(query.until) if query.until else None
     totals = await asyncio.to_thread(app.store.ledger.totals, query.by, since, until)
     return paged(totals, lambda total: total.key, _shown, query)
 
@@ -70,7 +70,3 @@ def _shown(total: Total) -> Usage:
         reserved=dollars_text(total.reserved),
         open=total.open,
     )
-
-
-def _ms(day: date) -> int:
-    return (day - date(1970, 1, 1)).days * 86_400_000
