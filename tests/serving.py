@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import Any
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import IO, Any
 
 import aiohttp
 import pytest
 
 from chatstep.app import App
 from chatstep.server.listening import Listen, Server
+from command_line import Commands
 from stepping import Stage
 
 
@@ -62,3 +66,26 @@ def gateway(serving: Serving, stage: Callable[..., Awaitable[Stage]]) -> Callabl
         return await serving(**(listen or {})), await stage(script, **options)
 
     return make
+
+
+@contextmanager
+def running(chatstep: Commands, *args: str) -> Iterator[tuple[subprocess.Popen[str], str, IO[str]]]:
+    """A server as a process, its address, and what it says."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "chatstep", "serve", "--port", "0", *args],
+        env=chatstep.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stdout is not None
+    with process.stdout, process.stderr:
+        try:
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
+            assert address is not None
+            yield process, address[0], process.stderr
+        finally:
+            process.kill()
+            process.wait(30)

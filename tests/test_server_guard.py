@@ -24,13 +24,13 @@ def test_not_loopback(host: str) -> None:
 )
 async def test_only_names_that_are_ours(served: Served, name: str, status: int) -> None:
     """A foreign name that leads here is an attack on whoever opened a page (DNS rebinding)."""
-    async with served.client.get(f"{served.server.address}/healthz", headers={"Host": name}) as answer:
+    async with served.client.get(f"{served.v1}/models", headers={"Host": name}) as answer:
         assert answer.status == status
 
 
 async def test_a_name_can_be_allowed(serving: Serving) -> None:
     served = await serving(host_names=("bots.example.com",))
-    async with served.client.get(f"{served.server.address}/healthz", headers={"Host": "Bots.example.com"}) as answer:
+    async with served.client.get(f"{served.v1}/models", headers={"Host": "Bots.example.com"}) as answer:
         assert answer.status == 200
 
 

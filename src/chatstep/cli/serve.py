@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from chatstep.cli.screen import note, styled
 from chatstep.cli.session import open_app, run
+from chatstep.cli.stopping import Stop, grace_option
 
 if TYPE_CHECKING:
-    from chatstep.server.listening import Listen
+    from chatstep.app import App
+    from chatstep.server.listening import Listen, Server
 
 __all__ = ["serve"]
+
+_FOR_STEPS = 5.0  # seconds of the grace that requests leave to steps of runs
 
 
 @click.command(
@@ -26,26 +29,40 @@ __all__ = ["serve"]
 @click.option(
     "--host-name", "names", metavar="NAME", multiple=True, help="A name under which clients may ask for the server."
 )
-def serve(host: str, port: int, names: tuple[str, ...]) -> None:
+@grace_option
+def serve(host: str, port: int, names: tuple[str, ...], grace: float) -> None:
     """Serve the endpoint for OpenAI's clients, webhooks, and published flows, until you stop it.
 
     Without further set-up only programs on this machine reach it. For any other address it asks for an admin token.
+
+    On SIGTERM and Ctrl-C, requests and streams under way are finished, and runs are kept for the next process. A second
+    signal ends it at once.
     """
     from chatstep.server.listening import Listen
 
-    run(_serve(Listen(host=host, port=port, host_names=names)))
+    run(_serve(Listen(host=host, port=port, host_names=names), grace))
 
 
-async def _serve(listen: Listen) -> None:
+async def _serve(listen: Listen, grace: float) -> None:
     from chatstep.flows.clock import Clock
     from chatstep.server.listening import Server
 
-    async with AsyncExitStack() as stack:
-        app = await stack.enter_async_context(open_app())
-        server = await stack.enter_async_context(Server(app, listen))
+    async with open_app() as app, Server(app, listen) as server:
+        stop = Stop(grace)
         note(f"{styled('✓', 'green', bold=True)} Serving at {server.address} until Ctrl-C.")
         note(f"  Any OpenAI client: base_url={server.address}/v1, model=rehearsal/gpt-4o-mini")
         if await asyncio.to_thread(app.store.flows.all):
             await app.flows.launch()
-        await stack.enter_async_context(Clock(app.flows, app.store))
-        await asyncio.Event().wait()
+        async with Clock(app.flows, app.store):
+            await stop.asked()
+        await _end(server, app, stop)
+
+
+async def _end(server: Server, app: App, stop: Stop) -> None:
+    """Requests end first, since some wait for runs; then the steps that runs are in."""
+    runs = app.flows.process
+    if server.under_way or runs.under_way:
+        note(f"Stopping: {server.under_way} requests and {runs.under_way} runs are under way. Ctrl-C ends it at once.")
+    for_steps = min(_FOR_STEPS, stop.left / 4) if runs.under_way else 0.0
+    await server.stop(stop.left - for_steps)
+    runs.grace = max(stop.left, for_steps)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ import click
 from chatstep.cli.flow_lines import run_line
 from chatstep.cli.screen import for_terminal, note
 from chatstep.cli.session import open_app, run
+from chatstep.cli.stopping import Stop, grace_option
 from chatstep.flows import needs_flows
 
 if TYPE_CHECKING:
@@ -30,17 +29,18 @@ _LOOK = 0.5  # seconds
 
 
 @click.command(epilog="\b\nExample:\n  CHATSTEP_STORE=postgresql://db/chatstep chatstep worker")
-def worker() -> None:
+@grace_option
+def worker(grace: float) -> None:
     """Do the runs of flows, and begin those of schedules, until SIGTERM or Ctrl-C.
 
     Any number of workers, on any number of machines, may share a Postgres database. They take over from each other what
     a dead one left within 15 seconds. On stopping, each run finishes the step it is in.
     """
     needs_flows()
-    run(_work())
+    run(_work(grace))
 
 
-async def _work() -> None:
+async def _work(grace: float) -> None:
     from chatstep.flows.clock import Clock
 
     async with open_app() as app:
@@ -50,7 +50,9 @@ async def _work() -> None:
         count = f"{len(flows)} flow{'' if len(flows) == 1 else 's'} published"
         note(f"{_now()} Worker {os.getpid()} on {for_terminal(app.store.place)}: {count}. Ctrl-C stops it.")
         async with Clock(app.flows, app.store):
-            await _until_told(app)
+            stop = Stop(grace)
+            await _until_told(app, stop)
+        app.flows.process.grace = stop.left
         under_way = app.flows.process.under_way
         if under_way == 1:
             note(f"{_now()} Stopping: 1 run finishes the step it is in.")
@@ -59,25 +61,15 @@ async def _work() -> None:
     note(f"{_now()} Stopped.")
 
 
-async def _until_told(app: App) -> None:
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def stop() -> None:
-        told.set()
-        for number in (signal.SIGTERM, signal.SIGINT):  # a second one ends the process as if nobody had asked
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread, or no such signal here
-            loop.add_signal_handler(number, stop)
+async def _until_told(app: App, stop: Stop) -> None:
+    told = asyncio.create_task(stop.asked())
     taken = 0
-    while not told.is_set():
+    while not told.done():
         now = app.flows.process.taken_over
         if now > taken:
             note(f"{_now()} Took over {now - taken} run{'' if now - taken == 1 else 's'} of a process that died.")
             taken = now
-        with suppress(TimeoutError):
-            await asyncio.wait_for(told.wait(), _LOOK)
+        await asyncio.wait([told], timeout=_LOOK)
 
 
 def _tell(id: str, record: StepRecord | RunRecord) -> None:

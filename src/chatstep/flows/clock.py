@@ -1,4 +1,4 @@
-"""The clock of a process that does runs: it fires the schedules of published flows.
+"""The clock of a process that does runs: it fires the schedules of published flows, and sees that the engine runs.
 
 Every such process has one. A time that two of them fire is the same event, so it makes one run.
 """
@@ -46,7 +46,10 @@ class Clock:
     async def look(self) -> int:
         """Fire what is due, and give how many runs were begun."""
         begun = 0
-        for published in await asyncio.to_thread(self._store.flows.all):
+        flows = await asyncio.to_thread(self._store.flows.all)
+        if flows:
+            await self._engine.launch()  # a flow may have been published since the process began
+        for published in flows:
             try:
                 flow = await self._engine.version(published.name, published.version)
             except ChatstepError as error:  # a version that this release cannot read any more

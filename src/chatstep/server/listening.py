@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 from msgspec import Struct
@@ -17,10 +17,12 @@ from msgspec import Struct
 from chatstep.errors import ChatstepError, InvalidInput
 from chatstep.server.api import open_api
 from chatstep.server.doors import Admits, Asked, Doors
-from chatstep.server.envelope import NotServed, told
+from chatstep.server.envelope import NotServed, error_event, told
 from chatstep.server.guard import Guard, is_loopback
+from chatstep.server.health import WATCHED, open_health
 from chatstep.server.hooks import Hooks
 from chatstep.server.models import Models
+from chatstep.server.under_way import UnderWay
 from chatstep.server.v1 import Completions
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Server:
         self._runner: web.ServerRunner | None = None
         self._guard: Guard
         self._doors = Doors()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way = UnderWay()
 
     @property
     def address(self) -> str:
@@ -79,11 +81,11 @@ class Server:
                 hint="Make one first: chatstep tokens make admin --admin. Or listen on 127.0.0.1.",
             )
         self._guard = Guard(tokens, listen.host, listen.host_names, open_to_all=loopback)
-        self._doors = doors_of(self._app, listen)
+        self._doors = doors_of(self._app, listen, self._under_way)
         server = web.Server(
             self._handle, handler_cancellation=True, access_log=None, auto_decompress=False, max_field_size=16 * 1024
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=10.0)
+        self._runner = web.ServerRunner(server, shutdown_timeout=2.0)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, listen.host, listen.port).start()
@@ -95,9 +97,12 @@ class Server:
                 hint="Is a server running there already? Choose another with --port.",
             ) from None
 
-    async def stop(self) -> None:
-        """Take no more requests, let those under way end for a while, then cut them."""
+    async def stop(self, grace: float = 10.0) -> None:
+        """Take no more connections, let requests under way end for so many seconds, then cut them."""
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            await self._under_way.end(grace)
             await self._runner.cleanup()
             self._runner = None
 
@@ -112,23 +117,30 @@ class Server:
 
     async def idle(self) -> None:
         """Wait until no request is under way."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await self._under_way.idle()
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are under way."""
+        return len(self._under_way)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a request is answered in a task")
-        self._under_way.add(task)
-        try:
-            return await self._answer(request)
-        finally:
-            self._under_way.discard(task)
+        with self._under_way:
+            try:
+                response = await self._answer(request)
+            except asyncio.CancelledError:
+                if not self._under_way.cutting:
+                    raise
+                response = await _cut(request)
+            if self._under_way.stopping:
+                response.force_close()
+            return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            self._guard.check(request.method, request.headers)
             path = request.rel_url.raw_path
+            if path not in WATCHED:
+                self._guard.check(request.method, request.headers)
             if request.method == "OPTIONS" and (allowed := self._doors.allowed(path)):
                 response: web.StreamResponse = web.Response(status=204, headers={"allow": ", ".join(allowed)})
             else:
@@ -179,7 +191,29 @@ def _told(error: ChatstepError | NotServed) -> web.Response:
     return web.Response(status=said.status, headers=said.headers, body=said.body)
 
 
-def doors_of(app: App, listen: Listen) -> Doors:
+class _Said(web.StreamResponse):
+    """What aiohttp is given where everything was sent already."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to be sent."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nor its end."""
+
+
+async def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    """The last words of a request whose time is up; a stream that has begun hears them as its last event."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+    error = NotServed(503, "The server stops; this was not finished in time.", code="server_stopping")
+    if not request.writer.output_size:
+        return _told(error)
+    await request.writer.write(error_event(error))
+    await request.writer.write_eof()
+    return _Said()
+
+
+def doors_of(app: App, listen: Listen, under_way: UnderWay) -> Doors:
     """Every door that there is."""
     doors = Doors()
     doors.add("POST", "/v1/chat/completions", Completions(app, listen.ping).answer)
@@ -188,9 +222,5 @@ def doors_of(app: App, listen: Listen) -> Doors:
     doors.add("GET", "/v1/models/{model*}", models.one)
     doors.add("POST", "/hooks/{path*}", Hooks(app).answer, "anyone")  # deliveries are signed instead
     open_api(doors, app)
-    doors.add("GET", "/healthz", _healthy, "anyone")  # who watches over the server need not be known to it
+    open_health(doors, app, under_way)
     return doors
-
-
-async def _healthy(asked: Asked) -> web.StreamResponse:
-    return web.Response(text="ok\n")

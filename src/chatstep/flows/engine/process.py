@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Process"]
 
 GRACE = 25.0
-"""Seconds that steps under way are given to finish when the process stops."""
+"""Seconds that steps under way are given to finish when the process stops, unless it is told otherwise."""
 
 
 class Process:
@@ -47,6 +47,7 @@ class Process:
         self._make, self._tell = make, tell
         self.executor = f"{host()}/{os.getpid()}/{secrets.token_hex(4)}"
         self.closing = asyncio.Event()
+        self.grace = GRACE
         self.taken_over = 0
         """How many runs of dead processes were given back to the queues from here."""
         self.rows: Rows
@@ -94,7 +95,7 @@ class Process:
         self._all_gone.clear()
         if self._here:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_gone.wait(), GRACE)
+                await asyncio.wait_for(self._all_gone.wait(), self.grace)
         try:
             self.rows.stop_waiting()
             cut = set(self._here)

@@ -105,6 +105,7 @@ class Forward:
         Errors before its first byte are raised here. One in its middle is raised by the iterator, whose last block
         then was the last that came; what a client sees of it is the door's business.
         """
+        open = False
         try:
             while True:
                 request = await self._prepare()
@@ -115,13 +116,14 @@ class Forward:
                     await self._correct(error)
                 else:
                     stack.callback(self._abandon)
+                    open = True
                     return self._blocks(body)
         except ChatstepError as error:
             await self._fail(error)
             raise
         finally:
-            if not self._sent:
-                self._abandon()
+            if not open:
+                self._abandon()  # its client left before the head of the answer came
 
     async def _blocks(self, body: Any) -> AsyncIterator[bytes]:
         self._attempts += body.attempt
