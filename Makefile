@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .bench-venv
+CLIENTS := .clients
+NPM = PATH="$(abspath $(CLIENTS))/venv/bin:$$PATH" npm install --prefix $(CLIENTS)/node --silent --no-fund --no-audit --no-package-lock
 
-.PHONY: demo test lint soak bench docs clean
+.PHONY: demo test lint soak clients bench docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,8 +26,27 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(BIN)/pytest -m 'not soak' -n 2 --dist loadfile
+test: lint $(CLIENTS)/.installed
+	$(BIN)/pytest -m 'not soak and not clients and not contract' -n 2 --dist loadfile
+
+# Clients of the endpoint; Node comes from PyPI too. The further ones are asked by `make clients` alone.
+$(CLIENTS)/.installed: tests/clients/requirements.txt tests/clients/package.json
+	$(PYTHON) -m venv $(CLIENTS)/venv
+	$(CLIENTS)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+	mkdir -p $(CLIENTS)/node
+	cp tests/clients/package.json $(CLIENTS)/node/
+	$(NPM)
+	touch $@
+
+$(CLIENTS)/.all: $(CLIENTS)/.installed tests/clients/requirements-more.txt
+	$(CLIENTS)/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements-more.txt
+	$(NPM) ai@7.0.173 @ai-sdk/openai-compatible@3.0.92 @stoplight/prism-cli@5.14.2
+	$(CLIENTS)/venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest $(CLIENTS) openai==3.57.0
+	touch $@
+
+# CONTRACT names OpenAI's openapi.yaml; what is held against it is left out without it.
+clients: $(VENV)/.dev $(CLIENTS)/.all
+	OPENAI_CONTRACT=$(abspath $(CONTRACT)) $(BIN)/pytest -m 'clients$(if $(CONTRACT), or contract)' tests/test_clients.py tests/test_contract.py
 
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
@@ -49,4 +70,4 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks $(NAMES)
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(CLIENTS) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -28,6 +28,9 @@ from chatstep.server.api.document import document
 from chatstep.server.listening import Listen, Server
 from chatstep.settings import Settings
 
+# The server is a thread of this process and draws random numbers of its own, which hypothesis takes for the test's.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -234,6 +234,15 @@ async def test_a_bare_model_goes_to_the_default_connection(gateway: Gateway) -> 
     assert [sent["model"] for sent in stage.bodies] == ["gpt-4o", "meta/llama-4"]
 
 
+async def test_a_model_of_the_default_connection_is_found_by_its_own_name(gateway: Gateway) -> None:
+    served, _ = await gateway("models: [{id: a}, {id: b/c}]")
+    async with AsyncOpenAI(base_url=served.v1, api_key="any") as client:
+        for name in ("a", "b/c"):
+            assert (await client.models.retrieve(name)).id == name
+        with pytest.raises(openai.NotFoundError):
+            await client.models.retrieve("none")
+
+
 async def test_models_are_listed_and_found(gateway: Gateway) -> None:
     served, _ = await gateway("models: [{id: a}, {id: b/c}]")
     async with sdk(served) as client:

@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from chatstep.connections import MODELS, serves
 from chatstep.errors import ChatstepError
-from chatstep.modules.openai.offered import Offered, ask_for_all
+from chatstep.modules.openai.offered import Offered, ask_about, ask_for_all
 from chatstep.modules.openai.wire import encode
 from chatstep.registry import unknown
 from chatstep.server.doors import Asked
-from chatstep.server.flow_models import FlowModels
+from chatstep.server.flow_models import FLOW, FlowModels
+from chatstep.server.naming import connection_for
 
 if TYPE_CHECKING:
     from chatstep.app import App
@@ -48,9 +49,23 @@ class Models:
         """One model; raises UnknownName with near ones."""
         name = asked.names["model"]
         known = await self._by_name(asked.token)
-        if name not in known:
+        found = known.get(name) or await self._asked_for(name, asked.token)
+        if found is None:
             raise unknown("model", name[:200], known, place="model")
-        return _json(encode(known[name]))
+        return _json(encode(found))
+
+    async def _asked_for(self, name: str, token: Token | None) -> dict[str, object] | None:
+        """A model that no list names, as its server describes it: servers know more than they list."""
+        if name.startswith(FLOW) or not (token is None or token.allows(name)):
+            return None
+        context = self._app.context
+        try:
+            connection, model = await connection_for(self._app, name, context)
+            async with asyncio.timeout(_PATIENCE):
+                offered = await ask_about(context, connection, model)
+        except (ChatstepError, TimeoutError):
+            return None
+        return None if offered is None else _as_listed(name, offered, connection.name)
 
     async def _by_name(self, token: Token | None) -> dict[str, dict[str, object]]:
         origins = await asyncio.to_thread(self._app.connections.all)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from chatstep.errors import ChatstepError, InvalidInput, UnknownName
+from chatstep.errors import ChatstepError
 from chatstep.modules.openai.forward import Forward
 from chatstep.modules.openai.wanted import Wanted, read_wanted
 from chatstep.modules.openai.wire import DONE
@@ -22,10 +22,11 @@ from chatstep.server.billed import BilledContext
 from chatstep.server.doors import Asked
 from chatstep.server.envelope import NotServed, error_event
 from chatstep.server.flow_models import FLOW, FlowModels
+from chatstep.server.naming import connection_for
 
 if TYPE_CHECKING:
     from chatstep.app import App
-    from chatstep.step import Connection, Context
+    from chatstep.step import Context
 
 __all__ = ["PING", "Completions"]
 
@@ -53,7 +54,7 @@ class Completions:
         context: Context = self._app.context
         if token is not None:
             context = BilledContext(context, token)
-        connection, model = await self._where(wanted.model, context)
+        connection, model = await connection_for(self._app, wanted.model, context)
         forward = Forward(wanted, connection, model, context)
         if wanted.stream:
             return await _Streamed(request, forward, self._ping).answer()
@@ -71,23 +72,6 @@ class Completions:
         await response.write(answer.events(include_usage=wanted.include_usage) + DONE)
         await response.write_eof()
         return response
-
-    async def _where(self, name: str, context: Context) -> tuple[Connection, str]:
-        """The connection and its model that a client's model means."""
-        first, slash, rest = name.partition("/")
-        if not slash:
-            return await context.connection(await self._app.default_connection()), name
-        try:
-            connection = await context.connection(first)
-        except UnknownName as error:
-            try:
-                default = await self._app.default_connection()
-            except InvalidInput:
-                raise error.with_details(place="model") from None
-            return await context.connection(default), name  # some providers' own names have a slash
-        if not rest:
-            raise InvalidInput("The model's name is empty.", place="model", hint="Write CONNECTION/MODEL.")
-        return connection, rest
 
 
 class _Streamed:
