@@ -201,6 +201,15 @@ async def test_events_tell_the_states_of_a_run(api: Api) -> None:
     await api("GET", "/runs/nobody/events", status=404)
 
 
+async def test_who_watches_does_not_hold_the_server_up(api: Api, flowing: Flowing) -> None:
+    server = Server(flowing.app, Listen(port=0))
+    await server.start()
+    async with api.client.get(f"{server.address}/api/runs/events") as answer:
+        assert await answer.content.readline() == b": ping\n"
+        await asyncio.wait_for(server.stop(60), 20)
+        assert await answer.content.read() in (b"\n", b"\n: ping\n\n")
+
+
 async def test_what_a_flow_keeps_to_itself_is_not_shown(api: Api) -> None:
     await api("POST", "/flows", {"text": QUIET})
     begun = await api("POST", "/runs", {"flow": "quiet", "text": "my secret", "wait": 30}, status=201)

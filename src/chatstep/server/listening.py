@@ -221,6 +221,6 @@ def doors_of(app: App, listen: Listen, under_way: UnderWay) -> Doors:
     doors.add("GET", "/v1/models", models.all)
     doors.add("GET", "/v1/models/{model*}", models.one)
     doors.add("POST", "/hooks/{path*}", Hooks(app).answer, "anyone")  # deliveries are signed instead
-    open_api(doors, app)
+    open_api(doors, app, under_way)
     open_health(doors, app, under_way)
     return doors

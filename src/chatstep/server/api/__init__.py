@@ -15,6 +15,7 @@ from chatstep.server.api import connections, conversations, flows, modules, runs
 from chatstep.server.api.document import document
 from chatstep.server.api.endpoints import ENDPOINTS, door
 from chatstep.server.doors import Asked, Doors
+from chatstep.server.under_way import UnderWay
 
 __all__ = ["open_api"]
 
@@ -23,10 +24,10 @@ PARTS = (connections, flows, runs, conversations, usage, modules, tokens)
 """The files whose endpoints there are."""
 
 
-def open_api(doors: Doors, app: App) -> None:
+def open_api(doors: Doors, app: App, under_way: UnderWay) -> None:
     """Open all doors of the API: to admins, where tokens were made."""
     for endpoint in ENDPOINTS:
-        doors.add(endpoint.method, endpoint.address, door(app, endpoint), "admins")
+        doors.add(endpoint.method, endpoint.address, door(app, endpoint, under_way), "admins")
     doors.add("GET", DOCUMENT, _document)
 
 

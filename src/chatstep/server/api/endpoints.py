@@ -7,6 +7,7 @@ as in the address come from there, ``query`` and ``body`` are Structs, and the d
 from __future__ import annotations
 
 import inspect
+import time
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -22,11 +23,14 @@ from chatstep.errors import ChatstepError
 from chatstep.flows.problems import Problem
 from chatstep.server.doors import Asked
 from chatstep.server.envelope import NotServed, kind_of
+from chatstep.server.under_way import UnderWay
 
 __all__ = ["ENDPOINTS", "Body", "Endpoint", "ErrorAnswer", "Query", "delete", "door", "get", "patch", "post"]
 
 Run = TypeVar("Run", bound=Callable[..., Any])
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
+_PING = b": ping\n\n"
+_QUIET = 15.0  # seconds
 _STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -117,7 +121,7 @@ def _endpoint(method: Method, address: str, run: Callable[..., Any], status: int
     return Endpoint(method, address, run, status, tag, tuple(hints), query, body, gives, events, asks)
 
 
-def door(app: App, endpoint: Endpoint) -> Callable[[Asked], Awaitable[web.StreamResponse]]:
+def door(app: App, endpoint: Endpoint, under_way: UnderWay) -> Callable[[Asked], Awaitable[web.StreamResponse]]:
     """What answers at the endpoint's address."""
     decode = msgspec.json.Decoder(endpoint.body).decode if endpoint.body is not None else None
 
@@ -129,7 +133,7 @@ def door(app: App, endpoint: Endpoint) -> Callable[[Asked], Awaitable[web.Stream
             if decode is not None:
                 given["body"] = _body(asked.body, decode)
             if endpoint.events:
-                return await _streamed(asked.request, endpoint.run(app, **given))
+                return await _streamed(asked.request, endpoint.run(app, **given), under_way)
             found = await endpoint.run(app, **given)
         except ChatstepError as error:
             return _refused(error)
@@ -185,23 +189,29 @@ def _refused(error: ChatstepError) -> web.Response:
     return web.Response(status=error.http_status, body=body, content_type="application/json")
 
 
-async def _streamed(request: web.BaseRequest, values: AsyncGenerator[Struct | None]) -> web.StreamResponse:
-    """Values as server-sent events, named by their types; None is a comment that says that the line is alive.
+async def _streamed(
+    request: web.BaseRequest, values: AsyncGenerator[Struct | None], under_way: UnderWay
+) -> web.StreamResponse:
+    """Values as server-sent events, named by their types, until there are no more or the server stops.
 
-    What is raised before the first of them is still an answer of its own.
+    None is nothing new; now and then it becomes a comment, which says that the line is alive. What is raised before the
+    first value is still an answer of its own.
     """
     async with aclosing(values):
         value = await anext(values)
         response = web.StreamResponse(headers=_STREAM)
         await response.prepare(request)
-        await response.write(_event(value))
+        await response.write(_PING if value is None else _event(value))
+        wrote = time.monotonic()
         async for value in values:
-            await response.write(_event(value))
+            if value is not None or time.monotonic() - wrote > _QUIET:
+                await response.write(_PING if value is None else _event(value))
+                wrote = time.monotonic()
+            if under_way.stopping:
+                break
     await response.write_eof()
     return response
 
 
-def _event(value: Struct | None) -> bytes:
-    if value is None:
-        return b": ping\n\n"
+def _event(value: Struct) -> bytes:
     return f"event: {type(value).__name__.lower()}\ndata: ".encode() + msgspec.json.encode(value) + b"\n\n"

@@ -1,4 +1,4 @@
-"""The states of runs as they change, wherever they are done. None stands for a while in which nothing did.
+"""The states of runs as they change, wherever they are done. None stands for a look that found nothing new.
 
 The store is looked at, at once when something is done in this process, and every second for what others do.
 """
@@ -6,7 +6,6 @@ The store is looked at, at once when something is done in this process, and ever
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["changes", "states_of"]
 
-_LOOK = 1.0
-_QUIET = 15.0  # seconds after which a comment says that the line is alive
+_LOOK = 1.0  # seconds
 _ENDED = frozenset({"done", "failed", "cancelled", "merged"})
 _OVERLAP = 2000  # ms
 
@@ -29,18 +27,13 @@ async def states_of(engine: Engine, run: str) -> AsyncIterator[RunRecord | None]
     """The run as it is and becomes, until it has ended. Raises UnknownName before the first event."""
     said: RunRecord | None = None
     with _awake(engine) as woken:
-        quiet = time.monotonic()
         while True:
             woken.clear()
             record = await engine.show(run)
-            if record != said:
-                said, quiet = record, time.monotonic()
-                yield record
+            yield record if record != said else None
             if record.state in _ENDED:
                 return
-            if time.monotonic() - quiet > _QUIET:
-                quiet = time.monotonic()
-                yield None
+            said = record
             await _some_time(woken)
 
 
@@ -49,21 +42,17 @@ async def changes(engine: Engine, flow: str | None, since: int) -> AsyncIterator
     said = {id: changed for changed, id in await engine.changed(since - _OVERLAP)}
     yield None  # the client knows from here on that it misses nothing
     with _awake(engine) as woken:
-        quiet = time.monotonic()
         while True:
             woken.clear()
             # A change may become visible after one that bears a later time.
             found = {id: changed for changed, id in await engine.changed(since - _OVERLAP)}
             for id, changed in found.items():
                 if said.get(id) != changed and id.startswith(f"{flow}." if flow else ""):
-                    quiet = time.monotonic()
                     with suppress(UnknownName):  # deleted meanwhile
                         yield await engine.show(id)
                 since = max(since, changed)
             said = found
-            if time.monotonic() - quiet > _QUIET:
-                quiet = time.monotonic()
-                yield None
+            yield None
             await _some_time(woken)
 
 

@@ -175,8 +175,7 @@ async def run_events(app: App, run: str) -> AsyncIterator[Run | None]:
     said: Run | None = None
     async for each in states_of(app.flows, run):
         shown = None if each is None else _shown(each)
-        if shown is None or shown != said:
-            yield shown
+        yield shown if shown != said else None
         said = shown or said
 
 
