@@ -216,7 +216,7 @@ async def _cut(request: web.BaseRequest) -> web.StreamResponse:
 def doors_of(app: App, listen: Listen, under_way: UnderWay) -> Doors:
     """Every door that there is."""
     doors = Doors()
-    doors.add("POST", "/v1/chat/completions", Completions(app, listen.ping).answer)
+    doors.add("POST", "/v1/chat/completions", Completions(app, under_way, listen.ping).answer)
     models = Models(app)
     doors.add("GET", "/v1/models", models.all)
     doors.add("GET", "/v1/models/{model*}", models.one)

@@ -23,6 +23,8 @@ from chatstep.server.doors import Asked
 from chatstep.server.envelope import NotServed, error_event
 from chatstep.server.flow_models import FLOW, FlowModels
 from chatstep.server.naming import connection_for
+from chatstep.server.once import Asking, Once, passed_on
+from chatstep.server.under_way import UnderWay
 
 if TYPE_CHECKING:
     from chatstep.app import App
@@ -31,16 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["PING", "Completions"]
 
 PING = b": ping\n\n"
-_PASSED_ON = ("x-request-id", "openai-processing-ms", "openai-version")
 _STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class Completions:
     """Answers ``POST /v1/chat/completions``. ``ping`` is the number of seconds after which a quiet stream says so."""
 
-    def __init__(self, app: App, ping: float = 15.0) -> None:
+    def __init__(self, app: App, under_way: UnderWay, ping: float = 15.0) -> None:
         self._app = app
         self._ping = ping
+        self._asked_once = Once(app, under_way)
         self._flows = FlowModels(app)
 
     async def answer(self, asked: Asked) -> web.StreamResponse:
@@ -56,11 +58,25 @@ class Completions:
             context = BilledContext(context, token)
         connection, model = await connection_for(self._app, wanted.model, context)
         forward = Forward(wanted, connection, model, context)
+        key = request.headers.get("Idempotency-Key")
+        if key is not None:
+            return await self._once(asked, key, forward, stream=wanted.stream)
         if wanted.stream:
             return await _Streamed(request, forward, self._ping).answer()
         reply = await forward.whole()
-        headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
-        return web.Response(body=reply.body, content_type="application/json", headers=headers)
+        return web.Response(body=reply.body, content_type="application/json", headers=passed_on(reply.headers))
+
+    async def _once(self, asked: Asked, key: str, forward: Forward, *, stream: bool) -> web.StreamResponse:
+        client = asked.token.name if asked.token is not None else ""
+        asking = await self._asked_once.answer((client, key), asked.body, forward, stream=stream)
+        if stream:
+            return await _Streamed(asked.request, asking, self._ping).answer()
+        body = await asking.whole()
+        return web.Response(
+            body=body,
+            content_type="application/json",
+            headers=asking.all_headers,
+        )
 
     async def _by_flow(self, request: web.BaseRequest, wanted: Wanted) -> web.StreamResponse:
         answer = await self._flows.answer(wanted, request.headers.get("Idempotency-Key"))
@@ -77,9 +93,10 @@ class Completions:
 class _Streamed:
     """One answer on its way to a client, who hears a ping whenever nothing has come for a while."""
 
-    def __init__(self, request: web.BaseRequest, forward: Forward, ping: float) -> None:
-        self._request, self._forward, self._ping = request, forward, ping
-        self._response = web.StreamResponse(headers=_STREAM)
+    def __init__(self, request: web.BaseRequest, source: Forward | Asking, ping: float) -> None:
+        self._request, self._source, self._ping = request, source, ping
+        more = source.all_headers if isinstance(source, Asking) else {}
+        self._response = web.StreamResponse(headers={**_STREAM, **more})
         self._wrote = time.monotonic()
 
     async def answer(self) -> web.StreamResponse:
@@ -102,7 +119,7 @@ class _Streamed:
         return response
 
     async def _opened(self, stack: AsyncExitStack) -> AsyncIterator[bytes]:
-        opening: asyncio.Task[Any] = asyncio.create_task(self._forward.stream(stack))
+        opening: asyncio.Task[Any] = asyncio.create_task(self._source.stream(stack))
         try:
             while not (await asyncio.wait([opening], timeout=self._ping))[0]:
                 await self._begin()
@@ -116,8 +133,8 @@ class _Streamed:
 
     async def _begin(self) -> None:
         if not self._response.prepared:
-            if self._forward.request_id:
-                self._response.headers["x-request-id"] = self._forward.request_id
+            if self._source.request_id:
+                self._response.headers["x-request-id"] = self._source.request_id
             await self._response.prepare(self._request)
 
     async def _pings(self) -> None:

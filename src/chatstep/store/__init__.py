@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from chatstep.errors import StoreError
+from chatstep.store.answers import Answers, KeptAnswer
 from chatstep.store.connections import Connections, StoredConnection
 from chatstep.store.conversations import Conversation, Conversations
 from chatstep.store.database import APPLIED, Database
@@ -26,11 +27,13 @@ from chatstep.store.turns import Turns
 from chatstep.store.workers import Worker, Workers
 
 __all__ = [
+    "Answers",
     "Connections",
     "Conversation",
     "Conversations",
     "Entry",
     "Flows",
+    "KeptAnswer",
     "Ledger",
     "PublishedFlow",
     "Schedules",
@@ -66,6 +69,7 @@ class Store:
         self.schedules = Schedules(database)
         self.turns = Turns(database)
         self.tokens = Tokens(database)
+        self.answers = Answers(database, sealer)
 
     @classmethod
     def open(cls, home: Path, url: str | None = None, seal_key: str | None = None) -> Store:

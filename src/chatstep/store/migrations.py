@@ -163,6 +163,19 @@ MIGRATIONS: tuple[Migration, ...] = (
         CREATE INDEX chatstep_turns_moment ON chatstep_turns (connection, moment)
         """,
     ),
+    Migration(
+        "0008-answers",
+        """
+        CREATE TABLE chatstep_answers (
+            who TEXT PRIMARY KEY,
+            asked TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            until BIGINT NOT NULL,
+            answer {bytes}
+        );
+        CREATE INDEX chatstep_answers_until ON chatstep_answers (until)
+        """,
+    ),
 )
 
 

@@ -117,6 +117,7 @@ class Forward:
                 else:
                     stack.callback(self._abandon)
                     open = True
+                    self.request_id = body.headers.get("x-request-id")
                     return self._blocks(body)
         except ChatstepError as error:
             await self._fail(error)
@@ -127,7 +128,6 @@ class Forward:
 
     async def _blocks(self, body: Any) -> AsyncIterator[bytes]:
         self._attempts += body.attempt
-        self.request_id = body.headers.get("x-request-id")
         tap = UsageTap(hide_usage=not self._wanted.include_usage)
         try:
             if not body.headers.get("content-type", "").startswith("text/event-stream"):
