@@ -26,6 +26,7 @@ from chatstep.modules.openai.request import Draft
 from chatstep.settings import Settings
 from chatstep.step import Run
 from chatstep.store import Entry, Store
+from chatstep.telemetry.meter import Meter
 
 if TYPE_CHECKING:
     from chatstep.flows.engine import Engine
@@ -43,6 +44,8 @@ class App:
         self._store: Store | None = None
         self._http: Http | None = None
         self.connections = Connections(lambda: self._store, lambda: from_environment(environ), settings.connection)
+        self.meter = Meter()
+        """What was counted since the App was made."""
         self._default: str | None = None
         self._context: AppContext | None = None
         self._flows: Engine | None = None
@@ -98,6 +101,7 @@ class App:
             from chatstep.flows.engine import Engine
 
             self._flows = Engine(self.settings, self.store, self.context)
+            self._flows.listeners.append(self.meter.ran)
         return self._flows
 
     async def complete(
@@ -193,9 +197,10 @@ class AppContext:
         return self._app.http.stream
 
     def emit(self, event: Any) -> None:
-        """Record a completion in the ledger; other events have no listener yet."""
+        """Record a completion in the ledger, and count it; other events have no listener yet."""
         if not isinstance(event, Entry):
             return
+        self._app.meter.called(event)
         try:
             self._ledger.record(event)
         except StoreError as error:  # the App was closed meanwhile; a reply that is paid for must not be lost by that

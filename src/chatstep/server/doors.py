@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from chatstep.registry import near
 from chatstep.server.envelope import NotServed
+from chatstep.server.visits import Visit
 
 if TYPE_CHECKING:
     from chatstep.store import Token
@@ -32,14 +33,17 @@ class Asked(Struct):
     body: bytes
     token: Token | None
     names: dict[str, str]
+    visit: Visit
+    """Where a door notes what is known of the request, for the log."""
 
 
 Answer = Callable[[Asked], Awaitable[web.StreamResponse]]
 
 
 class Door(Struct, frozen=True):
-    """What answers, and whom."""
+    """What answers at which address, and whom."""
 
+    address: str
     answer: Answer
     admits: Admits = "clients"
 
@@ -61,7 +65,7 @@ class Doors:
                 self._named.append((_pattern(address), methods))
             else:
                 self._exact[address] = methods
-        methods[method] = Door(answer, admits)
+        methods[method] = Door(address, answer, admits)
 
     def find(self, method: str, path: str) -> tuple[Door, dict[str, str]]:
         """The door for a request's raw path; raises NotServed, with what there is instead."""

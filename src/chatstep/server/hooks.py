@@ -58,6 +58,7 @@ class Hooks:
             message = f"{error.place}: {error.message}" if error.place else error.message
             raise NotServed(status, message, code=error.code) from None
         started = await self._app.flows.start(flow.name, event)
+        asked.visit.run = started.id
         if wait is not None:
             try:
                 async with asyncio.timeout(wait):

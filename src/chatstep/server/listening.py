@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -21,9 +22,11 @@ from chatstep.server.envelope import NotServed, error_event, told
 from chatstep.server.guard import Guard, is_loopback
 from chatstep.server.health import WATCHED, open_health
 from chatstep.server.hooks import Hooks
+from chatstep.server.metrics import open_metrics
 from chatstep.server.models import Models
 from chatstep.server.under_way import UnderWay
 from chatstep.server.v1 import Completions
+from chatstep.server.visits import Visit
 
 if TYPE_CHECKING:
     from chatstep.app import App
@@ -125,18 +128,27 @@ class Server:
         return len(self._under_way)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        with self._under_way:
-            try:
-                response = await self._answer(request)
-            except asyncio.CancelledError:
-                if not self._under_way.cutting:
-                    raise
-                response = await _cut(request)
-            if self._under_way.stopping:
-                response.force_close()
-            return response
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is answered in a task")
+        visit = Visit(request.method)
+        self._under_way.add(task, request)
+        try:
+            response = await self._answer(request, visit)
+            visit.status = response.status
+        except asyncio.CancelledError:
+            if not self._under_way.cutting:
+                raise
+            response = await _cut(request)
+            visit.status = 503
+        finally:
+            self._under_way.remove(task)
+            self._app.meter.visited(visit.method, visit.door, visit.status, time.perf_counter() - visit.began)
+        if self._under_way.stopping:
+            response.force_close()
+        return response
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         try:
             path = request.rel_url.raw_path
             if path not in WATCHED:
@@ -145,15 +157,17 @@ class Server:
                 response: web.StreamResponse = web.Response(status=204, headers={"allow": ", ".join(allowed)})
             else:
                 door, names = self._doors.find(request.method, path)
+                visit.door = door.address
                 token = await self._admit(request, door.admits)
+                visit.token = token.name if token is not None else None
                 body = await self._body(request) if request.body_exists else b""
-                response = await door.answer(Asked(request, body, token, names))
+                response = await door.answer(Asked(request, body, token, names, visit))
         except (ChatstepError, NotServed) as error:
             response = _told(error)
         except ConnectionError:
             return web.Response(status=499)  # the client is gone, and nobody gets this
         except Exception:  # whatever it is, the client gets an answer and the log the reason, without content
-            _log.exception("A request failed: %s %s", request.method, request.rel_url.raw_path)
+            _log.exception("A request failed: %s %s", request.method, visit.door)
             response = _told(NotServed(500, "The server failed; its log says how.", code="server_error"))
         if not response.prepared:
             response.headers.update(_HEADERS)
@@ -223,4 +237,5 @@ def doors_of(app: App, listen: Listen, under_way: UnderWay) -> Doors:
     doors.add("POST", "/hooks/{path*}", Hooks(app).answer, "anyone")  # deliveries are signed instead
     open_api(doors, app, under_way)
     open_health(doors, app, under_way)
+    open_metrics(doors, app, under_way)
     return doors

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
+
+from aiohttp import web
 
 __all__ = ["UnderWay"]
 
@@ -13,30 +14,30 @@ _LAST_WORDS = 2.0  # seconds in which those that are cut can still say so to the
 
 
 class UnderWay:
-    """``with under_way:`` around a request counts it in. For the server and for who asks how it is doing."""
+    """For the server, and for who asks how it is doing."""
 
     def __init__(self) -> None:
         self.stopping = False
         """Whether the server takes no more connections."""
         self.cutting = False
         """Whether requests are cancelled because their time is up, and not because their client left."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], web.BaseRequest] = {}
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a request is answered in a task")
-        self._tasks.add(task)
+    @property
+    def streams(self) -> int:
+        """How many of them are answers that have begun."""
+        return sum(request.writer.output_size > 0 for request in self._tasks.values())
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.discard(task)
+    def add(self, task: asyncio.Task[Any], request: web.BaseRequest) -> None:
+        """A request has come, and is answered by a task."""
+        self._tasks[task] = request
+
+    def remove(self, task: asyncio.Task[Any]) -> None:
+        """It was answered."""
+        del self._tasks[task]
 
     async def idle(self) -> None:
         """Wait until no request is under way."""

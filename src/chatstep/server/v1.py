@@ -52,11 +52,14 @@ class Completions:
         if token is not None and not token.allows(wanted.model):
             raise NotServed(403, f"This token may not use {wanted.model!r}.", code="model_not_allowed", param="model")
         if wanted.model.startswith(FLOW):
-            return await self._by_flow(request, wanted)
+            answered = await self._by_flow(request, wanted)
+            asked.visit.model, asked.visit.run = wanted.model, answered.headers.get("x-request-id")
+            return answered
         context: Context = self._app.context
         if token is not None:
             context = BilledContext(context, token)
         connection, model = await connection_for(self._app, wanted.model, context)
+        asked.visit.connection, asked.visit.model = connection.name, model
         forward = Forward(wanted, connection, model, context)
         key = request.headers.get("Idempotency-Key")
         if key is not None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from chatstep.errors import InvalidInput, StoreError
+from chatstep.errors import InvalidInput, SpendLimitReached, StoreError
 from chatstep.store.database import Database
 from chatstep.store.limits import DAY_MS, check_limits, date_of
 from chatstep.store.names import storable
@@ -114,6 +114,8 @@ class Ledger:
         self._name = os.urandom(8).hex()
         self._writer: Writer[Entry] = Writer(self._write, database.place)
         self._wrote = False
+        self.limits_hit: Counter[tuple[str, str]] = Counter()
+        """How often this process met a spend limit, of which connection or token."""
 
     @property
     def waiting(self) -> int:
@@ -156,19 +158,24 @@ class Ledger:
         self.flush()
         # One lock for all: a spender's sum is touched by calls on many connections.
         with self._database.transaction(lock="spend"):
-            check_limits(
-                self._database, f"connection {connection}", connection, (worst_case, daily_limit, monthly_limit), now
-            )
+            self._check("connection", connection, connection, (worst_case, daily_limit, monthly_limit), now)
             self._database.execute(_SPEND, (connection, now // DAY_MS, worst_case))
             token = ""
             if spender is not None:
                 token = spender.name
                 limits = (worst_case, spender.daily_limit, spender.monthly_limit)
-                check_limits(self._database, f"token {token}", _spent_by(token), limits, now)
+                self._check("token", token, _spent_by(token), limits, now)
                 self._database.execute(_SPEND, (_spent_by(token), now // DAY_MS, worst_case))
             row = (now, connection, "", "", None, None, None, None, worst_case, 1, 0, "reserved", 0, "", token)
             reservation: int = self._database.rows(f"{_INSERT} RETURNING id", row)[0][0]
         return reservation
+
+    def _check(self, of: str, name: str, spender: str, amounts: tuple[int, int | None, int | None], now: int) -> None:
+        try:
+            check_limits(self._database, f"{of} {name}", spender, amounts, now)
+        except SpendLimitReached:
+            self.limits_hit[of, name] += 1
+            raise
 
     def release(self, reservation: int) -> None:
         """Give a reservation back whose call was never sent; one that is settled or gone is left alone."""

@@ -220,6 +220,11 @@ class Engine:
         await self._lookup()
         return await self._ask(self.process.rows.changed, since)
 
+    async def unfinished(self) -> dict[str, int]:
+        """How many runs are queued, waiting and running, in all processes together."""
+        await self._lookup()
+        return await self._ask(self.process.rows.unfinished)
+
     async def cancel(self, id: str) -> str:
         """Stop a run before its next step, or before it begins; its whole id. InvalidInput when it has ended."""
         return await self._ask((await self._lookup()).cancel, id)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Position", "Rows", "Wanted"]
 
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+UNFINISHED = {"ENQUEUED": "queued", "DELAYED": "waiting", "PENDING": "running"}
+"""DBOS's words and ours for runs that have not ended."""
 _RESUMED, _CLEAN = "resumed", "handed_over_at"
 _WEEK = 7 * 86_400_000
 Position = tuple[int, str]
@@ -229,6 +231,16 @@ class Rows:
         with self._sysdb.engine.connect() as connection:
             rows = connection.execute(query.order_by(table.c.updated_at, table.c.workflow_uuid))
             return [(changed, id) for changed, id in rows]
+
+    def unfinished(self) -> dict[str, int]:
+        """How many runs are queued, waiting for a time, and running."""
+        import sqlalchemy as sa
+
+        table = self._sysdb.tables.workflow_status
+        query = sa.select(table.c.status, sa.func.count()).where(table.c.status.in_(UNFINISHED))
+        with self._sysdb.engine.connect() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(query.group_by(table.c.status))}
+        return {word: counts.get(status, 0) for status, word in UNFINISHED.items()}
 
     def finished_before(self, time: str, limit: int) -> list[str]:
         """Ids of runs that ended before a time in ISO 8601."""
