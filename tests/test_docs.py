@@ -27,6 +27,7 @@ from chatstep.modules.openai.tail import Dropped
 from chatstep.registry import connection_kinds, steps
 from chatstep.rehearsal import Rehearsal
 from chatstep.settings import SETTINGS, Settings
+from chatstep.store.migrations import MIGRATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -251,6 +252,13 @@ def test_every_connection_kind_and_preset_has_its_words() -> None:
             assert f"| `{field.name}` |" in section
     for name, preset in PRESETS.items():
         assert f"| `{name}` | {preset.title} | `{preset.base_url}` |" in page
+
+
+def test_the_page_of_the_store_names_every_table() -> None:
+    page = (DOCS / "store.md").read_text(encoding="utf-8")
+    for migration in MIGRATIONS:
+        for table in re.findall(r"CREATE TABLE (\w+)", migration.script):
+            assert f"`{table}`" in page, table
 
 
 def test_the_architecture_page_places_every_room() -> None:

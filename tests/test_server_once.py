@@ -102,7 +102,7 @@ async def test_a_stream_that_breaks_is_told_to_all_and_not_kept(gateway: Gateway
 
 def test_a_claim_runs_out_where_nobody_renews_it(store: Store) -> None:
     now = [1_000_000]
-    answers = Answers(store._database, store.sealer, lambda: now[0])
+    answers = Answers(store._database, store.contents, lambda: now[0])
     assert answers.claim("a\0k", "first", b"body") == "yours"
     assert answers.claim("a\0k", "second", b"body") == "taken"
     assert answers.claim("a\0k", "second", b"other") == "another body"

@@ -329,3 +329,43 @@ def test_nobody_adds_a_secret_while_the_key_is_rotated(home: Path, url: str) -> 
     connections.add(other, {"api_key": Secret("b")})
     database.close()
     rotating.close()
+
+
+def test_contents_open_after_the_sealing_key_was_replaced(home: Path, url: str) -> None:
+    with Store.open(home, url) as store, Store.open(home, url) as other:
+        sealed = store.contents.seal("The roses, sealed.")
+        assert b"roses" not in sealed
+        assert "roses" not in repr(store._database.rows("SELECT * FROM chatstep_content_keys"))
+        assert other.contents.open(sealed) == "The roses, sealed."
+        store.connections.rotate_key()
+        assert store.contents.open(sealed) == "The roses, sealed."
+        later = other.contents.seal("Later.")
+    with Store.open(home, url) as store:
+        assert store.contents.open(sealed) == "The roses, sealed."
+        assert store.contents.open(later) == "Later."
+
+
+def test_contents_sealed_by_the_sealing_key_itself_open_still(home: Path, url: str) -> None:
+    with Store.open(home, url) as store:
+        old = Sealer(home).seal(Secret("Before."), first=True)
+        assert store.contents.open(old) == "Before."
+
+
+def test_a_lost_sealing_key_leaves_its_contents_until_it_is_put_back(home: Path, url: str) -> None:
+    with Store.open(home, url) as store:
+        sealed = store.contents.seal("Kept.")
+    key = (home / "seal.key").read_text()
+    (home / "seal.key").unlink()
+    with Store.open(home, url) as store, pytest.raises(SealError, match="missing"):
+        store.contents.seal("Not without the key.")
+    other = new_key().reveal()
+    with Store.open(home, url, other) as store:
+        newer = store.contents.seal("Newer.")
+        with pytest.raises(SealError):
+            store.contents.open(sealed)
+    with Store.open(home, url, f"{other},{key.strip()}") as store:
+        assert store.contents.open(sealed) == "Kept."
+        assert store.contents.open(newer) == "Newer."
+        store.connections.rotate_key()
+    with Store.open(home, url, other) as store:
+        assert store.contents.open(sealed) == "Kept."

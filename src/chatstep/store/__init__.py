@@ -13,6 +13,7 @@ from typing import Self
 from chatstep.errors import StoreError
 from chatstep.store.answers import Answers, KeptAnswer
 from chatstep.store.connections import Connections, StoredConnection
+from chatstep.store.contents import Contents
 from chatstep.store.conversations import Conversation, Conversations
 from chatstep.store.database import APPLIED, Database
 from chatstep.store.flows import Flows, PublishedFlow
@@ -29,6 +30,7 @@ from chatstep.store.workers import Worker, Workers
 __all__ = [
     "Answers",
     "Connections",
+    "Contents",
     "Conversation",
     "Conversations",
     "Entry",
@@ -59,7 +61,7 @@ class Store:
 
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self._database = database
-        self.sealer = sealer
+        self.contents = Contents(database, sealer)
         self.traits = Traits(database)
         self.connections = Connections(database, sealer)
         self.conversations = Conversations(database)
@@ -69,7 +71,7 @@ class Store:
         self.schedules = Schedules(database)
         self.turns = Turns(database)
         self.tokens = Tokens(database)
-        self.answers = Answers(database, sealer)
+        self.answers = Answers(database, self.contents)
 
     @classmethod
     def open(cls, home: Path, url: str | None = None, seal_key: str | None = None) -> Store:

@@ -15,10 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from chatstep.errors import SealError
-from chatstep.secret import Secret
+from chatstep.store.contents import Contents
 from chatstep.store.database import Database
 from chatstep.store.names import unix_ms
-from chatstep.store.seal import Sealer
 
 __all__ = ["CLAIM_MS", "KEPT_MS", "Answers", "KeptAnswer"]
 
@@ -41,8 +40,8 @@ Claim = Literal["yours", "taken", "another body"]
 class Answers:
     """The kept answers. ``who`` names the client and the key; only a digest of it is stored."""
 
-    def __init__(self, database: Database, sealer: Sealer, clock: Callable[[], int] = unix_ms) -> None:
-        self._database, self._sealer, self._clock = database, sealer, clock
+    def __init__(self, database: Database, contents: Contents, clock: Callable[[], int] = unix_ms) -> None:
+        self._database, self._contents, self._clock = database, contents, clock
 
     def claim(self, who: str, owner: str, body: bytes) -> Claim | KeptAnswer:
         """The kept answer to this body; else whether the caller is to ask, or somebody else is asking already."""
@@ -75,7 +74,7 @@ class Answers:
     def keep(self, who: str, owner: str, answer: KeptAnswer) -> None:
         """Put the answer where the claim was; and delete answers that are too old."""
         packed = base64.b85encode(msgspec.msgpack.encode(answer)).decode()
-        sealed = self._sealer.seal(Secret(packed), first=True)
+        sealed = self._contents.seal(packed)
         now = self._clock()
         with self._database.transaction():
             self._database.execute("DELETE FROM chatstep_answers WHERE until < ?", (now,))
@@ -93,8 +92,8 @@ class Answers:
 
     def _opened(self, sealed: bytes) -> KeptAnswer | None:
         try:
-            packed = base64.b85decode(self._sealer.open(bytes(sealed)).reveal())
-        except SealError:  # the sealing key was replaced meanwhile; whoever asks is asked for again
+            packed = base64.b85decode(self._contents.open(bytes(sealed)))
+        except SealError:  # the sealing key was lost; the provider is asked again
             return None
         return msgspec.msgpack.decode(packed, type=KeptAnswer)
 

@@ -6,6 +6,7 @@ The command line edits them, the app fetches one when a step asks for it by name
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,11 +17,10 @@ from chatstep.errors import InvalidInput, SealError, UnknownName
 from chatstep.secret import Secret
 from chatstep.store.database import Database
 from chatstep.store.names import check_name, findable, nothing_called, unix_ms
-from chatstep.store.seal import Sealer
+from chatstep.store.seal import SEALING, Sealer
 
 __all__ = ["Connections", "StoredConnection"]
 
-_SEALING = "sealing"
 _MOST = 2**62
 _COLUMNS = "name, module, kind, settings, daily_limit, monthly_limit, created, changed"
 
@@ -51,7 +51,7 @@ class Connections:
         check_name(connection.name, "connection")
         settings, now = _checked(connection), self._clock()
         added = replace(connection, created=now, changed=now)
-        with self._database.transaction(lock=_SEALING):
+        with self._database.transaction(lock=SEALING):
             new = self._database.execute(
                 "INSERT INTO chatstep_connections (name, module, kind, settings, sealed, daily_limit, monthly_limit,"
                 " created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
@@ -81,7 +81,7 @@ class Connections:
     def update(self, connection: StoredConnection, secrets: Mapping[str, Secret] | None = None) -> StoredConnection:
         """Replace the connection of this name. ``secrets`` None keeps the stored ones, a mapping replaces them all."""
         settings, now = _checked(connection), self._clock()
-        with self._database.transaction(lock=_SEALING):
+        with self._database.transaction(lock=SEALING):
             changed = self._database.execute(
                 "UPDATE chatstep_connections SET module = ?, kind = ?, settings = ?, daily_limit = ?,"
                 " monthly_limit = ?, changed = ? WHERE name = ?",
@@ -99,7 +99,7 @@ class Connections:
 
     def remove(self, name: str) -> None:
         """Remove a connection, its secrets and what was learnt about it; its ledger stays."""
-        with self._database.transaction(lock=_SEALING):
+        with self._database.transaction(lock=SEALING):
             if not self._database.execute("DELETE FROM chatstep_connections WHERE name = ?", (findable(name),)):
                 raise self._unknown(name)
             self._database.execute("DELETE FROM chatstep_traits WHERE connection = ?", (name,))
@@ -122,7 +122,7 @@ class Connections:
 
     def rotate_key(self) -> int:
         """Replace the sealing key (see `Sealer.rotate`) and give the number of connections sealed anew."""
-        return self._sealer.rotate(lambda: self._database.transaction(lock=_SEALING), self.reseal)
+        return self._sealer.rotate(lambda: self._database.transaction(lock=SEALING), self.reseal)
 
     def reseal(self, anew: Callable[[bytes], bytes]) -> int:
         """Pass every sealed value through ``anew``, inside the caller's transaction; gives their number."""
@@ -141,6 +141,11 @@ class Connections:
                     hint="Put back the sealing key it was stored with, or remove the connection, then rotate again.",
                 )
             self._database.execute("UPDATE chatstep_connections SET sealed = ? WHERE name = ?", (value, name))
+        for id, sealed in self._database.rows("SELECT id, sealed FROM chatstep_content_keys"):
+            with suppress(InvalidToken):  # its sealing key is lost already, and what it sealed with it
+                self._database.execute(
+                    "UPDATE chatstep_content_keys SET sealed = ? WHERE id = ?", (anew(bytes(sealed)), id)
+                )
         return len(rows)
 
     def _sealed(self, secrets: Mapping[str, Secret] | None) -> bytes | None:

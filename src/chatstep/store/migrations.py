@@ -176,6 +176,15 @@ MIGRATIONS: tuple[Migration, ...] = (
         CREATE INDEX chatstep_answers_until ON chatstep_answers (until)
         """,
     ),
+    Migration(
+        "0009-contents",
+        """
+        CREATE TABLE chatstep_content_keys (
+            id {serial},
+            sealed {bytes} NOT NULL
+        )
+        """,
+    ),
 )
 
 

@@ -19,10 +19,13 @@ from chatstep.secret import Secret
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
-__all__ = ["KEY_FILE", "VARIABLE", "Sealer", "new_key"]
+__all__ = ["KEY_FILE", "SEALING", "VARIABLE", "Sealer", "new_key"]
 
 KEY_FILE = "seal.key"
 VARIABLE = "CHATSTEP_SEAL_KEY"
+
+SEALING = "sealing"
+"""The lock under which something is sealed for the database."""
 
 Reseal = Callable[[Callable[[bytes], bytes]], int]
 

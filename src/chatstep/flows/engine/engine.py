@@ -161,7 +161,7 @@ class Engine:
     async def _stored(self, flow: Flow, job: Job) -> dict[str, Any]:
         if flow.keep_content:
             return job.stored(None)
-        return await asyncio.to_thread(job.stored, self.store.sealer)
+        return await asyncio.to_thread(job.stored, self.store.contents)
 
     async def start_called(self, caller: Execution, key: str, name: str, inputs: Mapping[str, Any]) -> str:
         """Begin the run that another run calls, once per key; it has its caller's turn in a conversation."""
@@ -286,7 +286,7 @@ class Engine:
         async with self._opening:
             if not hasattr(self.process, "rows"):
                 self.process.rows = await self._ask(Rows.read, await self._opened_database())
-        return Lookup(self.process.rows, self.store.sealer)
+        return Lookup(self.process.rows, self.store.contents)
 
     async def _ask(self, work: Callable[..., T], *args: Any) -> T:
         with launching.explained():

@@ -89,8 +89,8 @@ class Execution:
 
     async def _opened_job(self) -> Job:
         if "$sealed" in self.stored["content"]:
-            return await asyncio.to_thread(Job.read, self.stored, self._store.sealer)
-        return Job.read(self.stored, self._store.sealer)
+            return await asyncio.to_thread(Job.read, self.stored, self._store.contents)
+        return Job.read(self.stored, self._store.contents)
 
     @property
     def _waits(self) -> bool:
@@ -137,7 +137,7 @@ class Execution:
             return self._told(await work.do())
         step = self._next()
         if step in self._recorded:
-            output = await asyncio.to_thread(opened, self._recorded[step]["output"], self._store.sealer)
+            output = await asyncio.to_thread(opened, self._recorded[step]["output"], self._store.contents)
             return self._told(msgspec.convert(output, StepRecord))
         await self._process.heart.sure()
         record = await work.do()
@@ -169,7 +169,7 @@ class Execution:
     async def _closed(self, value: Any) -> Any:
         if self.flow.keep_content:
             return closed(value, None)
-        return await asyncio.to_thread(closed, value, self._store.sealer)
+        return await asyncio.to_thread(closed, value, self._store.contents)
 
     def _record(self, **fields: Any) -> RunRecord:
         job = self.job

@@ -12,7 +12,7 @@ from chatstep.flows.definition import Flow
 from chatstep.flows.engine.sealing import closed, opened
 from chatstep.flows.events import Event
 from chatstep.flows.records import StepRecord
-from chatstep.store.seal import Sealer
+from chatstep.store import Contents
 
 __all__ = ["Job", "run_id"]
 
@@ -38,8 +38,8 @@ class Job(Struct, frozen=True, kw_only=True):
     reused: dict[str, StepRecord] = {}
     """Records of an earlier run that are taken over instead of running those steps again."""
 
-    def stored(self, sealer: Sealer | None) -> dict[str, Any]:
-        """As DBOS keeps it; what people wrote is sealed where a sealer is given. Blocks then."""
+    def stored(self, contents: Contents | None) -> dict[str, Any]:
+        """As DBOS keeps it; what people wrote is sealed where contents are. Blocks then."""
         content = {"event": self.event, "inputs": self.inputs, "reused": self.reused}
         return {
             "flow": self.flow,
@@ -49,13 +49,13 @@ class Job(Struct, frozen=True, kw_only=True):
             "queued": self.queued,
             "created": self.created,
             "depth": self.depth,
-            "content": closed(content, sealer),
+            "content": closed(content, contents),
         }
 
     @classmethod
-    def read(cls, stored: dict[str, Any], sealer: Sealer) -> Job:
+    def read(cls, stored: dict[str, Any], contents: Contents) -> Job:
         """Read back what `stored` gave. Blocks where it was sealed."""
-        return convert({**stored, **opened(stored["content"], sealer)}, cls)
+        return convert({**stored, **opened(stored["content"], contents)}, cls)
 
     def check_depth(self) -> None:
         """Raise InvalidInput when flows call each other without end."""

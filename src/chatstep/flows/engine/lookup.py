@@ -15,7 +15,7 @@ from chatstep.flows.engine.rows import FINISHED, Position, Rows, Wanted
 from chatstep.flows.engine.shown import STATES, full, job_of, shown
 from chatstep.flows.records import RunRecord
 from chatstep.registry import unknown
-from chatstep.store.seal import Sealer
+from chatstep.store import Contents
 
 if TYPE_CHECKING:
     from dbos import WorkflowStatus
@@ -35,8 +35,8 @@ class Page(NamedTuple):
 class Lookup:
     """The runs in a database."""
 
-    def __init__(self, rows: Rows, sealer: Sealer) -> None:
-        self._rows, self._sealer = rows, sealer
+    def __init__(self, rows: Rows, contents: Contents) -> None:
+        self._rows, self._contents = rows, contents
 
     def show(self, id: str) -> RunRecord:
         """A run by its id or its beginning, without content where the flow says so. Raises UnknownName."""
@@ -88,13 +88,13 @@ class Lookup:
                 place=id,
                 hint=f"To run it anew: chatstep flow rerun {id}",
             )
-        self._rows.resume(row.workflow_id, in_queue=job_of(row, self._sealer).queued)
+        self._rows.resume(row.workflow_id, in_queue=job_of(row, self._contents).queued)
         return row.workflow_id
 
     def again(self, id: str) -> tuple[RunRecord, Job]:
         """What is needed to run it once more. Raises UnknownName."""
         row = self._row(id)
-        return self._record(row, full), job_of(row, self._sealer)
+        return self._record(row, full), job_of(row, self._contents)
 
     def forget(self, days: float) -> int:
         """Delete runs that ended so many days ago or longer, and say how many those were."""
@@ -119,7 +119,7 @@ class Lookup:
 
     def _record(self, row: WorkflowStatus, view: Callable[..., RunRecord]) -> RunRecord:
         steps: dict[int, Any] = {} if row.status == "SUCCESS" else self._rows.steps(row.workflow_id)
-        return view(row, steps, self._sealer)
+        return view(row, steps, self._contents)
 
 
 def _unknown(id: str) -> Exception:

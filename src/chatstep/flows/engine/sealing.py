@@ -8,26 +8,25 @@ import msgspec
 from msgspec.structs import replace
 
 from chatstep.flows.records import RunRecord, StepRecord
-from chatstep.secret import Secret
-from chatstep.store.seal import Sealer
+from chatstep.store import Contents
 
 __all__ = ["closed", "opened", "without_content"]
 
 _SHOWN_OF_ERRORS = ("error", "message", "place", "hint", "step")
 
 
-def closed(value: Any, sealer: Sealer | None) -> Any:
-    """Plain data to be stored: the value itself, or sealed where a sealer is given. Blocks then."""
+def closed(value: Any, contents: Contents | None) -> Any:
+    """Plain data to be stored: the value itself, or sealed where contents are. Blocks then."""
     plain = msgspec.to_builtins(value)
-    if sealer is None:
+    if contents is None:
         return plain
-    return {"$sealed": sealer.seal(Secret(msgspec.json.encode(plain).decode()), first=True).decode()}
+    return {"$sealed": contents.seal(msgspec.json.encode(plain).decode()).decode()}
 
 
-def opened(stored: Any, sealer: Sealer) -> Any:
+def opened(stored: Any, contents: Contents) -> Any:
     """What `closed` was given. Blocks where it was sealed; raises SealError when no key opens it."""
     if isinstance(stored, dict) and "$sealed" in stored:
-        return msgspec.json.decode(sealer.open(stored["$sealed"].encode()).reveal())
+        return msgspec.json.decode(contents.open(stored["$sealed"].encode()))
     return stored
 
 

@@ -10,7 +10,7 @@ from msgspec import convert
 from chatstep.flows.engine.job import Job
 from chatstep.flows.engine.sealing import opened, without_content
 from chatstep.flows.records import RunRecord, RunState, StepRecord
-from chatstep.store.seal import Sealer
+from chatstep.store import Contents
 
 if TYPE_CHECKING:
     from dbos import WorkflowStatus
@@ -35,26 +35,26 @@ _UNFINISHED: dict[str, RunState] = {
 }
 
 
-def full(row: WorkflowStatus, steps: dict[int, Any], sealer: Sealer) -> RunRecord:
+def full(row: WorkflowStatus, steps: dict[int, Any], contents: Contents) -> RunRecord:
     """The whole record, opened where it was sealed. ``steps`` is what is kept of steps while a run has not ended."""
     if row.status == "SUCCESS" and isinstance(row.output, dict):
-        stored = opened(row.output["content"], sealer) if "content" in row.output else row.output["run"]
+        stored = opened(row.output["content"], contents) if "content" in row.output else row.output["run"]
         return convert(stored, RunRecord)
-    return _unfinished(row, steps, job_of(row, sealer), sealer)
+    return _unfinished(row, steps, job_of(row, contents), contents)
 
 
-def shown(row: WorkflowStatus, steps: dict[int, Any], sealer: Sealer) -> RunRecord:
+def shown(row: WorkflowStatus, steps: dict[int, Any], contents: Contents) -> RunRecord:
     """The record as it may be shown: without content where the flow says so."""
     if row.status == "SUCCESS" and isinstance(row.output, dict):
         return convert(row.output["run"], RunRecord)
     sealed = "$sealed" in _input(row)["content"]
-    record = full(row, steps, sealer)
+    record = full(row, steps, contents)
     return without_content(record) if sealed else record
 
 
-def job_of(row: WorkflowStatus, sealer: Sealer) -> Job:
+def job_of(row: WorkflowStatus, contents: Contents) -> Job:
     """What the run was begun with."""
-    return Job.read(_input(row), sealer)
+    return Job.read(_input(row), contents)
 
 
 def _input(row: WorkflowStatus) -> dict[str, Any]:
@@ -63,9 +63,9 @@ def _input(row: WorkflowStatus) -> dict[str, Any]:
     return stored
 
 
-def _unfinished(row: WorkflowStatus, steps: dict[int, Any], job: Job, sealer: Sealer) -> RunRecord:
+def _unfinished(row: WorkflowStatus, steps: dict[int, Any], job: Job, contents: Contents) -> RunRecord:
     records = [
-        convert(opened(step["output"], sealer), StepRecord)
+        convert(opened(step["output"], contents), StepRecord)
         for _, step in sorted(steps.items())
         if isinstance(step["output"], dict)
     ]
