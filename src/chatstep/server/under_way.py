@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +22,7 @@ class UnderWay:
         """Whether the server takes no more connections."""
         self.cutting = False
         """Whether requests are cancelled because their time is up, and not because their client left."""
-        self._tasks: dict[asyncio.Task[Any], web.BaseRequest] = {}
+        self._tasks: dict[asyncio.Task[Any], web.BaseRequest | None] = {}
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -29,7 +30,16 @@ class UnderWay:
     @property
     def streams(self) -> int:
         """How many of them are answers that have begun."""
-        return sum(request.writer.output_size > 0 for request in self._tasks.values())
+        return sum(request is not None and request.writer.output_size > 0 for request in self._tasks.values())
+
+    def __enter__(self) -> None:
+        """Count in work that goes on for requests, in a task of its own."""
+        self._tasks[_task()] = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._tasks[_task()]
 
     def add(self, task: asyncio.Task[Any], request: web.BaseRequest) -> None:
         """A request has come, and is answered by a task."""
@@ -55,3 +65,10 @@ class UnderWay:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
+
+
+def _task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("only tasks are under way")
+    return task
