@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +18,8 @@ from msgspec import Struct
 
 from chatstep.errors import ChatstepError, InvalidInput
 from chatstep.server.api import open_api
+from chatstep.server.bodies import read_body
+from chatstep.server.crowd import Crowd
 from chatstep.server.doors import Admits, Asked, Doors
 from chatstep.server.envelope import NotServed, error_event, told
 from chatstep.server.guard import Guard, is_loopback
@@ -24,6 +27,7 @@ from chatstep.server.health import WATCHED, open_health
 from chatstep.server.hooks import Hooks
 from chatstep.server.metrics import open_metrics
 from chatstep.server.models import Models
+from chatstep.server.sockets import Patience, Sockets, allow_many_files
 from chatstep.server.under_way import UnderWay
 from chatstep.server.v1 import Completions
 from chatstep.server.visits import Visit
@@ -36,22 +40,25 @@ __all__ = ["Listen", "Server"]
 
 _log = logging.getLogger("chatstep.server")
 
-_HEADERS = {
-    "server": "chatstep",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
-
 
 class Listen(Struct, frozen=True):
-    """Where to listen and what to take. ``port`` 0 takes a free one; times are in seconds, sizes in bytes."""
+    """Where to listen and what to take. ``port`` 0 takes a free one; times are in seconds, sizes in bytes.
+
+    ``slowest_head`` is counted from the first byte of a request, ``idle`` between requests. Beyond ``most_connections``
+    one that waits is closed; there are never more than the system's limit of open files allows.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8787
     host_names: tuple[str, ...] = ()
     largest_body: int = 32 * 1024 * 1024
+    slowest_head: float = 20.0
     slowest_body: float = 60.0
+    slowest_reader: float = 60.0
+    idle: float = 75.0
+    most_connections: int = 10_000
+    most_requests: int = 2_000
+    most_per_token: int | None = None
     ping: float = 15.0
 
 
@@ -63,6 +70,7 @@ class Server:
         self._runner: web.ServerRunner | None = None
         self._guard: Guard
         self._doors = Doors()
+        self._crowd = Crowd(self._listen.most_requests, self._listen.most_per_token)
         self._under_way = UnderWay()
 
     @property
@@ -85,10 +93,9 @@ class Server:
             )
         self._guard = Guard(tokens, listen.host, listen.host_names, open_to_all=loopback)
         self._doors = doors_of(self._app, listen, self._under_way)
-        server = web.Server(
-            self._handle, handler_cancellation=True, access_log=None, auto_decompress=False, max_field_size=16 * 1024
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=2.0)
+        connections = min(listen.most_connections, allow_many_files())
+        patience = Patience(listen.slowest_head, listen.idle, listen.slowest_reader, connections)
+        self._runner = web.ServerRunner(Sockets(self._handle, patience), shutdown_timeout=2.0)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, listen.host, listen.port).start()
@@ -160,44 +167,24 @@ class Server:
                 visit.door = door.address
                 token = await self._admit(request, door.admits)
                 visit.token = token.name if token is not None else None
-                body = await self._body(request) if request.body_exists else b""
-                response = await door.answer(Asked(request, body, token, names, visit))
+                with nullcontext() if path in WATCHED else self._crowd.one(visit.token):
+                    body = await read_body(request, self._listen.largest_body, self._listen.slowest_body)
+                    response = await door.answer(Asked(request, body, token, names, visit))
         except (ChatstepError, NotServed) as error:
             response = _told(error)
         except ConnectionError:
             return web.Response(status=499)  # the client is gone, and nobody gets this
+        except RecursionError:
+            response = _told(NotServed(400, "The body is nested too deeply.", code="invalid_input", param="body"))
         except Exception:  # whatever it is, the client gets an answer and the log the reason, without content
             _log.exception("A request failed: %s %s", request.method, visit.door)
             response = _told(NotServed(500, "The server failed; its log says how.", code="server_error"))
-        if not response.prepared:
-            response.headers.update(_HEADERS)
         return response
 
     async def _admit(self, request: web.BaseRequest, whom: Admits) -> Token | None:
         if whom == "anyone":
             return None
         return await self._guard.token(request.headers, admin=whom == "admins")
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        """The body, not larger than allowed and not slower."""
-        encoding = request.headers.get("Content-Encoding", "identity")
-        if encoding.lower() != "identity":
-            raise NotServed(415, "Compressed bodies are not taken.", code="unsupported_encoding")
-        most = self._listen.largest_body
-        if (request.content_length or 0) > most:
-            raise NotServed(413, f"The body is larger than {most:,} bytes.", code="request_too_large")
-        blocks: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._listen.slowest_body):
-                async for block in request.content.iter_any():
-                    size += len(block)
-                    if size > most:
-                        raise NotServed(413, f"The body is larger than {most:,} bytes.", code="request_too_large")
-                    blocks.append(block)
-        except TimeoutError:
-            raise NotServed(408, "The body came too slowly.", code="request_timeout") from None
-        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 def _told(error: ChatstepError | NotServed) -> web.Response:
