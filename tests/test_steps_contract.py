@@ -79,6 +79,7 @@ class InRun:
         context = app.context
         self.run, self.conversations, self.emit = run, context.conversations, context.emit
         self.connection, self.send, self.stream = context.connection, context.send, context.stream
+        self.listener = context.listener
 
 
 async def connect(app: App, step: Step, server: RawServer) -> None:

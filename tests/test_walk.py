@@ -34,7 +34,7 @@ class Direct:
 class Alone:
     """What a step may ask for where there is no run."""
 
-    run = None
+    run = listener = None
 
 
 async def walked(flow: Flow | str, text: str = "hi", *, call: Direct | None = None, **names: Any) -> Walked:

@@ -24,7 +24,7 @@ from chatstep.modules.openai.inputs import Completion, CompletionFields, MakeCha
 from chatstep.modules.openai.make_chat_completion import CompletionStream, make_chat_completion
 from chatstep.modules.openai.request import Draft
 from chatstep.settings import Settings
-from chatstep.step import Run
+from chatstep.step import Listener, Run
 from chatstep.store import Entry, Store
 from chatstep.telemetry.meter import Meter
 
@@ -185,6 +185,7 @@ class AppContext:
         self.connection = app.connections.get
         self.conversations = app.store.conversations
         self.run: Run | None = None
+        self.listener: Listener | None = None
 
     @property
     def send(self) -> Callable[..., Awaitable[Any]]:

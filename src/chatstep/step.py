@@ -26,6 +26,7 @@ __all__ = [
     "Context",
     "Effect",
     "Field",
+    "Listener",
     "Module",
     "Run",
     "Step",
@@ -90,6 +91,23 @@ class Run(Protocol):
         """Run another flow to its end and give its outputs; after a crash it is not begun a second time."""
 
 
+class Listener:
+    """Somebody who hears a step's text while it is written; ``take`` gets each piece and returns at once.
+
+    What was heard cannot be taken back, so a step that was heard is not tried again.
+    """
+
+    def __init__(self, take: Callable[[str], object]) -> None:
+        self._take = take
+        self.heard = False
+        """Whether anything was."""
+
+    def __call__(self, piece: str) -> None:
+        """Let a piece be heard."""
+        self.heard = True
+        self._take(piece)
+
+
 class Context(Protocol):
     """All that a step may ask for."""
 
@@ -112,6 +130,10 @@ class Context(Protocol):
     @property
     def stream(self) -> Callable[..., AbstractAsyncContextManager[Any]]:
         """``async with ctx.stream(request, read, ...) as body``: bytes as they arrive (see `Http.stream`)."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """Who hears the field ``spoken`` of the step's output while it is written; None: nobody does."""
 
     def emit(self, event: Any) -> None:
         """Tell whoever listens, such as the ledger; never waits, never fails."""
@@ -175,6 +197,8 @@ class Step(Struct, frozen=True):
     effect: Effect = "outside"
     read: Callable[[Mapping[str, Any]], Any] | None = None
     """How Inputs are read from plain values, as a flow gives them. None: as msgspec converts them."""
+    spoken: str | None = None
+    """The field of the output whose text the step gives to `Context.listener` piece by piece, if it does."""
 
 
 class Module(Struct, frozen=True):
@@ -195,10 +219,11 @@ def step(
     output: type[Struct],
     effect: Effect = "outside",
     read: Callable[[Mapping[str, Any]], Any] | None = None,
+    spoken: str | None = None,
 ) -> Callable[[Callable[[Any, Context], Awaitable[Any]]], Step]:
     """Declare an async function ``(inputs, ctx) -> output`` as the step ``module.name``."""
 
     def declare(run: Callable[[Any, Context], Awaitable[Any]]) -> Step:
-        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run, effect, read)
+        return Step(name, title, (run.__doc__ or "").strip(), inputs, output, run, effect, read, spoken)
 
     return declare

@@ -74,7 +74,8 @@ class Attempt:
             try:
                 output = msgspec.to_builtins(await self._step.run(inputs, context))
             except Busy as error:
-                if retry is None or self._tries >= retry.attempts:
+                heard = context.listener is not None and context.listener.heard
+                if retry is None or self._tries >= retry.attempts or heard:
                     raise
                 wanted = float(error.details.get("retry_after") or 0)
                 await asyncio.sleep(min(LONGEST_WAIT, max(wanted, retry.wait * 2 ** (self._tries - 1))))

@@ -36,7 +36,7 @@ class BilledContext:
 
     def __init__(self, inner: Context, token: Token) -> None:
         self._inner, self._token = inner, token
-        self.conversations, self.run = inner.conversations, inner.run
+        self.conversations, self.run, self.listener = inner.conversations, inner.run, inner.listener
 
     async def connection(self, name: str) -> BilledConnection:
         """The connection of that name, open."""

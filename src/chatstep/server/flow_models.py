@@ -9,73 +9,29 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
 
-from chatstep.errors import InvalidInput, from_data
+from chatstep.errors import InvalidInput
+from chatstep.flows.engine import run_id
 from chatstep.flows.events import Event
 from chatstep.message import Author, message_from
-from chatstep.modules.openai.wire import (
-    ChatCompletion,
-    Choice,
-    Chunk,
-    ChunkChoice,
-    CompletionUsage,
-    Delta,
-    ReplyMessage,
-    encode,
-    encode_event,
-)
 from chatstep.registry import unknown
+from chatstep.server.flow_answers import FlowAnswer, FlowStream
 
 if TYPE_CHECKING:
     from chatstep.app import App
+    from chatstep.flows.definition import Flow
     from chatstep.flows.records import RunRecord
     from chatstep.modules.openai.wanted import Wanted
+    from chatstep.step import Listener
 
-__all__ = ["FLOW", "FlowAnswer", "FlowModels"]
+__all__ = ["FLOW", "FlowModels"]
 
 FLOW = "flow/"
-
-
-class FlowAnswer:
-    """What a run gave, in the protocol's shapes."""
-
-    def __init__(self, record: RunRecord, model: str) -> None:
-        self.run = record.id
-        self._model, self._created = model, int(record.created)
-        self._text = _message_of(record)
-        self._finish = next((step.output["finish_reason"] for step in reversed(record.steps) if _ended(step)), "stop")
-        prompt = sum(step.prompt_tokens or 0 for step in record.steps)
-        completion = sum(step.completion_tokens or 0 for step in record.steps)
-        self._usage = CompletionUsage(prompt, completion, prompt + completion)
-
-    def whole(self) -> bytes:
-        """The answer in one piece."""
-        choice = Choice(message=ReplyMessage(content=self._text), finish_reason=self._finish)
-        answer = ChatCompletion(
-            id=self.run, created=self._created, model=self._model, choices=[choice], usage=self._usage
-        )
-        return encode(answer)
-
-    def events(self, *, include_usage: bool) -> bytes:
-        """The answer as a stream of one piece."""
-        parts = [
-            ChunkChoice(delta=Delta(role="assistant", content=self._text)),
-            ChunkChoice(delta=Delta(), finish_reason=self._finish),
-        ]
-        chunks = [self._chunk([part]) for part in parts]
-        if include_usage:
-            chunks.append(self._chunk([], self._usage))
-        return b"".join(map(encode_event, chunks))
-
-    def _chunk(self, choices: list[ChunkChoice], usage: CompletionUsage | None = None) -> Chunk:
-        made = Chunk(id=self.run, created=self._created, model=self._model, choices=choices)
-        if usage is not None:
-            made.usage = usage
-        return made
 
 
 class FlowModels:
@@ -95,12 +51,24 @@ class FlowModels:
 
     async def answer(self, wanted: Wanted, event_id: str | None) -> FlowAnswer:
         """Run the flow, once per ``event_id``; raises what the run failed with."""
+        flow = await self._find(wanted.model)
+        return FlowAnswer(await self._run(flow, _event(wanted, event_id)), wanted.model)
+
+    async def stream(self, wanted: Wanted, event_id: str | None) -> FlowStream:
+        """The same as a stream, which runs the flow when it is opened."""
+        flow, event = await self._find(wanted.model), _event(wanted, event_id)
+        run = partial(self._run, flow, event)
+        return FlowStream(run_id(flow, event), wanted.model, run, include_usage=wanted.include_usage)
+
+    async def _find(self, model: str) -> Flow:
         names = await self.names()
-        if wanted.model not in names:
-            raise unknown("flow with a chat trigger", wanted.model[:200], names, place="model")
-        event = _event(wanted, event_id)
-        started = await self._app.flows.start(wanted.model.removeprefix(FLOW), event)
-        return FlowAnswer(await self._app.flows.wait(started.id), wanted.model)
+        if model not in names:
+            raise unknown("flow with a chat trigger", model[:200], names, place="model")
+        return await self._app.flows.current(model.removeprefix(FLOW))
+
+    async def _run(self, flow: Flow, event: Event, listener: Listener | None = None) -> RunRecord:
+        started = await self._app.flows.start(flow.name, event, listener=listener)
+        return await self._app.flows.wait(started.id)
 
 
 def _event(wanted: Wanted, event_id: str | None) -> Event:
@@ -140,22 +108,3 @@ def _items(raw: Raw) -> list[Any]:
 def _name(item: Any) -> str | None:
     name = item.get("name") if isinstance(item, dict) else None
     return name if isinstance(name, str) else None
-
-
-def _message_of(record: RunRecord) -> str:
-    """The flow's output `message`; raises what the run failed with, or that it has none."""
-    if record.error is not None:
-        raise from_data(record.error).with_details(run=record.id)
-    message = record.outputs.get("message")
-    if not isinstance(message, str):
-        raise InvalidInput(
-            f"The flow {record.flow!r} gave no output `message`, so there is nothing to answer with.",
-            place="model",
-            hint="Give it one under `outputs:`.",
-            run=record.id,
-        )
-    return message
-
-
-def _ended(step: Any) -> bool:
-    return isinstance(step.output, dict) and isinstance(step.output.get("finish_reason"), str)

@@ -17,10 +17,10 @@ from aiohttp import web
 from chatstep.errors import ChatstepError
 from chatstep.modules.openai.forward import Forward
 from chatstep.modules.openai.wanted import Wanted, read_wanted
-from chatstep.modules.openai.wire import DONE
 from chatstep.server.billed import BilledContext
 from chatstep.server.doors import Asked
 from chatstep.server.envelope import NotServed, error_event
+from chatstep.server.flow_answers import FlowStream
 from chatstep.server.flow_models import FLOW, FlowModels
 from chatstep.server.naming import connection_for
 from chatstep.server.once import Asking, Once, passed_on
@@ -82,21 +82,18 @@ class Completions:
         )
 
     async def _by_flow(self, request: web.BaseRequest, wanted: Wanted) -> web.StreamResponse:
-        answer = await self._flows.answer(wanted, request.headers.get("Idempotency-Key"))
+        event_id = request.headers.get("Idempotency-Key")
+        if wanted.stream:
+            return await _Streamed(request, await self._flows.stream(wanted, event_id), self._ping).answer()
+        answer = await self._flows.answer(wanted, event_id)
         headers = {"x-request-id": answer.run}
-        if not wanted.stream:
-            return web.Response(body=answer.whole(), content_type="application/json", headers=headers)
-        response = web.StreamResponse(headers={**_STREAM, **headers})
-        await response.prepare(request)
-        await response.write(answer.events(include_usage=wanted.include_usage) + DONE)
-        await response.write_eof()
-        return response
+        return web.Response(body=answer.whole(), content_type="application/json", headers=headers)
 
 
 class _Streamed:
     """One answer on its way to a client, who hears a ping whenever nothing has come for a while."""
 
-    def __init__(self, request: web.BaseRequest, source: Forward | Asking, ping: float) -> None:
+    def __init__(self, request: web.BaseRequest, source: Forward | Asking | FlowStream, ping: float) -> None:
         self._request, self._source, self._ping = request, source, ping
         more = source.all_headers if isinstance(source, Asking) else {}
         self._response = web.StreamResponse(headers={**_STREAM, **more})

@@ -7,6 +7,7 @@ and closes DBOS, `rows` is what is asked of its tables. DBOS is loaded when the 
 """
 
 from chatstep.flows.engine.engine import Engine, Started
+from chatstep.flows.engine.job import run_id
 from chatstep.flows.engine.rows import Wanted
 
-__all__ = ["Engine", "Started", "Wanted"]
+__all__ = ["Engine", "Started", "Wanted", "run_id"]

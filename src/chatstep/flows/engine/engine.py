@@ -33,7 +33,7 @@ from chatstep.flows.walk import inputs_of
 from chatstep.message import Author, Message
 from chatstep.registry import steps, unknown
 from chatstep.settings import Settings
-from chatstep.step import Context
+from chatstep.step import Context, Listener
 from chatstep.store import Store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ __all__ = ["Engine", "Started"]
 MOST_EVENT = 10_000_000  # bytes of JSON
 
 T = TypeVar("T")
-Listener = Callable[[str, StepRecord | RunRecord], None]
+Watcher = Callable[[str, StepRecord | RunRecord], None]
 
 
 class Started(NamedTuple):
@@ -62,8 +62,10 @@ class Engine:
         self.store = store
         self.context = context
         self.process = Process(store, lambda id, stored, fresh: Execution(self, id, stored, fresh=fresh), self.tell)
-        self.listeners: list[Listener] = []
+        self.listeners: list[Watcher] = []
         """Told of each step that a run here has done, and of its end when that is stored."""
+        self.listening: WeakValueDictionary[str, Listener] = WeakValueDictionary()
+        """Who hears what runs say while they are done here, by the run's id; for as long as somebody holds it."""
         self._opening = asyncio.Lock()
         self._database: sa.Engine | None = None
         self._tidying: asyncio.Task[None] | None = None
@@ -88,15 +90,26 @@ class Engine:
             known = self._versions[name, version] = await asyncio.to_thread(read_flow, text)
         return known
 
-    async def start(self, name: str, event: Event, inputs: Mapping[str, Any] | None = None) -> Started:
+    async def start(
+        self,
+        name: str,
+        event: Event,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        listener: Listener | None = None,
+    ) -> Started:
         """Begin a run of the published version. When this returns, the run is stored and will be done.
 
-        The same event (flow, type and id) again gives the same run. Raises UnknownName, InvalidInput.
+        The same event (flow, type and id) again gives the same run. ``listener`` hears the step that writes the flow's
+        output `message` (see `chatstep.flows.speaking`), if it is done in this process and nobody hears it yet. Raises
+        UnknownName, InvalidInput.
         """
         await self.launch()
         flow = await self.current(name)
         job = await self._job(flow, event, inputs_of(flow, inputs or {}))
         id = run_id(flow, event)
+        if listener is not None:
+            self.listening.setdefault(id, listener)
         if not job.queued:
             return Started(id, await self._begin(id, flow, job))
         assert job.conversation is not None

@@ -21,9 +21,10 @@ from chatstep.flows.definition import Flow
 from chatstep.flows.engine.job import Job, run_id
 from chatstep.flows.engine.sealing import closed, opened, without_content
 from chatstep.flows.records import RunRecord, StepRecord
+from chatstep.flows.speaking import speaker
 from chatstep.flows.walk import Begun, Interrupted, Walked, Work, walk
 from chatstep.message import Message
-from chatstep.step import Connection, Context
+from chatstep.step import Connection, Context, Listener
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -201,7 +202,10 @@ class Execution:
         await asyncio.to_thread(self._store.conversations.append, self.job.conversation or "", reply)
 
     def _context(self, name: str) -> Context:
-        return StepContext(self._engine.context, self, name)
+        listener = self._engine.listening.get(self.id)
+        if listener is not None and (listener.heard or speaker(self.flow) != name):
+            listener = None  # it hears the one step that speaks, and that from its beginning
+        return StepContext(self._engine.context, self, name, listener)
 
     async def sleep(self, seconds: float) -> None:
         """A wait that a crash does not begin anew. The process may stop meanwhile; the run then waits elsewhere."""
@@ -283,9 +287,10 @@ class _Run:
 class StepContext:
     """The App as a step of a run sees it (see `chatstep.step.Context`)."""
 
-    def __init__(self, app: Context, execution: Execution, name: str) -> None:
+    def __init__(self, app: Context, execution: Execution, name: str, listener: Listener | None) -> None:
         self._app = app
         self.run = _Run(execution, name)
+        self.listener = listener
         self.conversations = app.conversations
         self.emit = app.emit
 

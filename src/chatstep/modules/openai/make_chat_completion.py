@@ -18,7 +18,7 @@ from chatstep.modules.openai.answer import OPENING, Answer, Thoughts, conclude, 
 from chatstep.modules.openai.call import Call
 from chatstep.modules.openai.inputs import Completion, MakeChatCompletion, make_inputs
 from chatstep.modules.openai.stream import StreamReader
-from chatstep.step import Context, step
+from chatstep.step import Context, Listener, step
 
 __all__ = ["CompletionStream", "make_chat_completion"]
 
@@ -31,9 +31,12 @@ _AFTER_DONE = 0.05  # seconds that a finished stream is given to end its bytes, 
     inputs=MakeChatCompletion,
     output=Completion,
     read=lambda values: make_inputs("", values),
+    spoken="message",
 )
 async def make_chat_completion(inputs: MakeChatCompletion, ctx: Context) -> Completion:
     """Ask a model for the next message of a conversation."""
+    if ctx.listener is not None:
+        return await _spoken(inputs, ctx, ctx.listener)
     call = Call(inputs, ctx)
     try:
         while True:
@@ -57,16 +60,25 @@ async def make_chat_completion(inputs: MakeChatCompletion, ctx: Context) -> Comp
         call.abandon()  # does nothing once the run is recorded
 
 
+async def _spoken(inputs: MakeChatCompletion, ctx: Context, listener: Listener) -> Completion:
+    async with CompletionStream(inputs, ctx, or_whole=True) as stream:
+        async for piece in stream:
+            listener(piece)
+        return stream.completion
+
+
 class CompletionStream:
     """The reply as it is written: iterate for pieces of text, then read `completion`.
 
     Used as ``async with app.stream(...) as stream: async for text in stream: ...``. Leaving early closes the socket.
-    Errors are those of the step; one in the middle carries the text so far as ``partial``.
+    Errors are those of the step; one in the middle carries the text so far as ``partial``. With ``or_whole``, an answer
+    that comes in one piece although a stream was asked for is a stream of that piece; otherwise it is an error.
     """
 
-    def __init__(self, inputs: MakeChatCompletion, ctx: Context) -> None:
+    def __init__(self, inputs: MakeChatCompletion, ctx: Context, *, or_whole: bool = False) -> None:
         self._call = Call(inputs, ctx)
         self._ctx = ctx
+        self._or_whole = or_whole
         self._stack = AsyncExitStack()
         self._body: Any = None
         self._pieces: AsyncGenerator[str, None] | None = None
@@ -122,7 +134,10 @@ class CompletionStream:
         call.opened(self._body.attempt, self._body.headers.get("x-request-id"))
         try:
             if not _is_event_stream(self._body.headers):
-                _not_a_stream(await self._body.read())
+                whole = self._whole(await self._body.read())
+                yield whole.text
+                self._completion = await call.succeed(whole)
+                return
             async with aclosing(self._blocks(reader)) as blocks:
                 async for block in blocks:
                     text = thoughts.feed(reader.feed(block))
@@ -138,6 +153,18 @@ class CompletionStream:
             await call.fail(told, begun=bool(pieces) or reader.events > 1)
             raise told from None
         self._completion = await call.succeed(answer)
+
+    def _whole(self, body: bytes) -> Answer:
+        """The answer of a body that should have been a stream; raises its own error, or that it is none."""
+        answer = read_completion(body)
+        if self._or_whole:
+            return conclude(_without_thoughts(answer), self._call.draft.limit)
+        raise AnswerUnreadable(
+            "The server answered in one piece although a stream was asked for.",
+            hint="Ask without streaming: --no-stream, or `complete` instead of `stream`.",
+            partial=answer.text or None,
+            usage=answer.usage,
+        )
 
     async def _blocks(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
         """The blocks of the body; after `[DONE]` its end is waited for a moment, and no longer."""
@@ -158,17 +185,6 @@ class CompletionStream:
 def _is_event_stream(headers: Any) -> bool:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind not in ("application/json", "text/html")
-
-
-def _not_a_stream(body: bytes) -> None:
-    """Raise what a body is that should have been a stream: its own error, or that it is none."""
-    answer = read_completion(body)
-    raise AnswerUnreadable(
-        "The server answered in one piece although a stream was asked for.",
-        hint="Ask without streaming: --no-stream, or `complete` instead of `stream`.",
-        partial=answer.text or None,
-        usage=answer.usage,
-    )
 
 
 def _in_the_middle(error: ChatstepError, partial: str, reader: StreamReader) -> ChatstepError:
