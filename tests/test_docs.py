@@ -37,7 +37,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 UNRUN = {
     "README.md": ["make demo", "make test", "pipx install", "chatstep chat", "chatstep serve"],
     "docs/rehearsal.md": ["chatstep rehearse"],
-    "docs/server.md": ["chatstep serve"],
+    "docs/server.md": ["chatstep serve", "curl"],
     "docs/contributing.md": ["git clone", "make demo", "make test", "pytest"],
 }
 # Its texts are what the commands say of themselves; `test_the_generated_pages_are_fresh` compares them.

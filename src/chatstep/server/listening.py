@@ -20,6 +20,7 @@ from chatstep.errors import ChatstepError, InvalidInput
 from chatstep.server.api import open_api
 from chatstep.server.bodies import read_body
 from chatstep.server.crowd import Crowd
+from chatstep.server.docs import Admit, open_docs
 from chatstep.server.doors import Admits, Asked, Doors
 from chatstep.server.envelope import NotServed, error_event, told
 from chatstep.server.guard import Guard, is_loopback
@@ -92,7 +93,7 @@ class Server:
                 hint="Make one first: chatstep tokens make admin --admin. Or listen on 127.0.0.1.",
             )
         self._guard = Guard(tokens, listen.host, listen.host_names, open_to_all=loopback)
-        self._doors = doors_of(self._app, listen, self._under_way)
+        self._doors = doors_of(self._app, listen, self._under_way, self._guard.token)
         connections = min(listen.most_connections, allow_many_files())
         patience = Patience(listen.slowest_head, listen.idle, listen.slowest_reader, connections)
         self._runner = web.ServerRunner(Sockets(self._handle, patience), shutdown_timeout=2.0)
@@ -214,7 +215,7 @@ async def _cut(request: web.BaseRequest) -> web.StreamResponse:
     return _Said()
 
 
-def doors_of(app: App, listen: Listen, under_way: UnderWay) -> Doors:
+def doors_of(app: App, listen: Listen, under_way: UnderWay, admit: Admit) -> Doors:
     """Every door that there is."""
     doors = Doors()
     doors.add("POST", "/v1/chat/completions", Completions(app, under_way, listen.ping).answer)
@@ -223,6 +224,7 @@ def doors_of(app: App, listen: Listen, under_way: UnderWay) -> Doors:
     doors.add("GET", "/v1/models/{model*}", models.one)
     doors.add("POST", "/hooks/{path*}", Hooks(app).answer, "anyone")  # deliveries are signed instead
     open_api(doors, app, under_way)
+    open_docs(doors, app, admit)
     open_health(doors, app, under_way)
     open_metrics(doors, app, under_way)
     return doors
