@@ -42,8 +42,8 @@ _THOUGHTS = 2048  # tokens for a model that thinks before it answers
 _PROBABLE = 0.44  # where excerpts cover less of a question than that, they probably do not answer it
 _HOPELESS = 0.2  # and here no model need be asked
 _CONNECT = (
-    "Connect a model to have questions answered: set OPENAI_API_KEY, or run `chatstep connections add NAME`. Where "
-    "there are several connections, CHATSTEP_CONNECTION says which one answers."
+    "Connect a model to have questions answered: set `OPENAI_API_KEY`, or run `chatstep connections add NAME`. Where "
+    "there are several connections, `CHATSTEP_CONNECTION` says which one answers."
 )
 
 
@@ -73,7 +73,7 @@ class Asking:
         try:
             inputs = await self._inputs(found)
         except InputError as error:
-            return replace(found, note=f"{error.message} {_CONNECT}")
+            return replace(found, note=f"No model was asked. {error.message} {_CONNECT}")
         if inputs is None:
             return replace(found, note=f"The rehearsal provider knows nothing, so no model was asked. {_CONNECT}")
         if not allows(f"{inputs.connection}/{inputs.model}"):

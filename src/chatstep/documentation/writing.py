@@ -15,12 +15,6 @@ _ABOUT = (
     "flows, and a server for clients of OpenAI's protocol."
 )
 
-_SAID = {
-    "answered": "",
-    "unanswered": "The documentation does not answer this.",
-    "excerpts": "This is what the documentation says that fits best.",
-}
-
 
 def page_markdown(page: Page) -> str:
     """The page, with the line below it that says how to ask."""
@@ -39,9 +33,7 @@ def answer_markdown(library: Library, page: Page, answer: Answer) -> str:
     """An answer below its question: what it says, the excerpts it rests on, and the pages they come from."""
     excerpts = answer.excerpts if answer.outcome != "unanswered" else answer.excerpts[:3]
     names = list(dict.fromkeys(excerpt.page for excerpt in excerpts))
-    parts = [answer.text or _SAID[answer.outcome]]
-    if answer.note:
-        parts.append(answer.note)
+    parts = [part for part in (answer.text or _said(answer), answer.note) if part]
     if excerpts:
         parts.append("## What it rests on" if answer.outcome == "answered" else "## Excerpts that come close")
         parts.extend(_quoted(excerpt, page) for excerpt in excerpts)
@@ -54,6 +46,13 @@ def answer_markdown(library: Library, page: Page, answer: Answer) -> str:
 def problem_markdown(page: Page, problem: str) -> str:
     """What is said to a question that is none."""
     return f"{problem}\n\n---\n{how_to_ask(page)}\n"
+
+
+def _said(answer: Answer) -> str:
+    """What is said where there is no text of a model. That words alone were looked at is not hidden."""
+    if answer.outcome == "excerpts":
+        return "This is what the documentation says that fits best."
+    return f"The documentation does not {'seem to ' if answer.note else ''}answer this."
 
 
 def _quoted(excerpt: Excerpt, page: Page) -> str:
