@@ -19,6 +19,7 @@ NAMES = (
     "start",
     "in_flight",
     "gateway",
+    "saved",
     "flows",
     "workers",
     "memory",

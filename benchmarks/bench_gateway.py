@@ -42,8 +42,8 @@ def run() -> Section:
     )
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder, serving() as port:
         upstream = f"http://127.0.0.1:{port}/v1"
-        direct = run_loop(_latency(upstream, Gateway("", lambda *_: [])))
-        with _started(upstream, Path(folder)) as running:
+        direct = run_loop(latency(upstream, Gateway("", lambda *_: [])))
+        with started(GATEWAYS, upstream, Path(folder)) as running:
             runners = {name: running[name].measure for name in GATEWAYS}
             measured = interleave(runners, passes=3)
     for name, result in measured.items():
@@ -58,8 +58,8 @@ def run() -> Section:
 class Running:
     """One gateway as a process."""
 
-    def __init__(self, name: str, upstream: str, folder: Path) -> None:
-        self.name, self.gateway, self.url = name, GATEWAYS[name], ""
+    def __init__(self, name: str, gateway: Gateway, upstream: str, folder: Path) -> None:
+        self.name, self.gateway, self.url = name, gateway, ""
         self._upstream, self._folder = upstream, folder
         self.process: subprocess.Popen[bytes] | None = None
         self.failure = ""
@@ -118,13 +118,13 @@ class Running:
             before = self._cpu()
             await asyncio.gather(*(lane() for _ in range(IN_FLIGHT)))
             cpu = (self._cpu() - before) / count
-            latency = await _latency(self.url, self.gateway, self._upstream)
+            added = await latency(self.url, self.gateway, self._upstream)
             streams = STREAMS.get(self.name, MOST_STREAMS) if self.gateway.streams else 0
             before = self._cpu()
             for _ in range(streams):
                 await _stream(session, self.url, self.gateway, self._upstream)
             chunk = (self._cpu() - before) / (streams * CHUNKS) if streams else 0.0
-        return {"cpu": cpu, "latency": latency, "chunk": chunk}
+        return {"cpu": cpu, "latency": added, "chunk": chunk}
 
     def _cpu(self) -> float:
         """Seconds of this process and its living children."""
@@ -145,13 +145,14 @@ class Running:
 
 
 @contextmanager
-def _started(upstream: str, folder: Path) -> Iterator[dict[str, Running]]:
+def started(gateways: dict[str, Gateway], upstream: str, folder: Path) -> Iterator[dict[str, Running]]:
+    """All of them, each as a process with a folder of its own."""
     running: dict[str, Running] = {}
     try:
-        for name in GATEWAYS:
+        for name, gateway in gateways.items():
             own = folder / name
             own.mkdir()
-            running[name] = Running(name, upstream, own)
+            running[name] = Running(name, gateway, upstream, own)
             running[name].start()
         yield running
     finally:
@@ -176,7 +177,7 @@ async def _stream(session: aiohttp.ClientSession, url: str, gateway: Gateway, up
         raise PeerFailed("a stream had no end")
 
 
-async def _latency(url: str, gateway: Gateway, upstream: str = "") -> float:
+async def latency(url: str, gateway: Gateway, upstream: str = "") -> float:
     """The median of 50 answers, one at a time."""
     took = []
     async with aiohttp.ClientSession() as session:

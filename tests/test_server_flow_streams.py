@@ -342,3 +342,26 @@ async def test_a_reply_in_a_conversation_is_streamed_and_kept(
     assert "".join(await _texts(streamed(client, name))) == TALE
     messages = await asyncio.to_thread(flowing.app.store.conversations.read, "talk-Hello")
     assert [message.text for message in messages] == ["Hello", TALE]
+
+
+async def test_a_run_that_is_not_durable_is_streamed_and_kept(
+    flowing: Flowing, telling: Telling, client: AsyncOpenAI
+) -> None:
+    teller = await telling()
+    name = await flowing.publish(flow(teller.name).replace("on: [chat]", "on: [chat]\ndurable: false"))
+    key = {"Idempotency-Key": "tale"}
+    first = await streamed(client, name, extra_headers=key)
+    chunks = [await anext(first)]
+    assert text_of(chunks[0]) == WORDS[0]
+    second = asyncio.create_task(_texts(streamed(client, name, extra_headers=key)))
+    teller.go_on.release()
+    teller.go_on.release()
+    chunks += [chunk async for chunk in first]
+    assert "".join(map(text_of, chunks)) == TALE
+    assert await second == [TALE]
+    assert await _texts(streamed(client, name, extra_headers=key)) == [TALE]
+    answer = await client.chat.completions.create(model=f"flow/{name}", messages=HELLO, extra_headers=key)
+    assert answer.id == chunks[0].id
+    assert (await flowing.engine.show(answer.id)).outputs == {"message": TALE}
+    assert len(await flowing.engine.runs(flow=name)) == 1
+    assert len(teller.server.requests) == 1

@@ -14,6 +14,7 @@ from chatstep.errors import InvalidInput
 from chatstep.expressions import Template, parse
 from chatstep.flows.calls import called, cycle, problems_of_call
 from chatstep.flows.definition import Flow, InputPart, StepPart
+from chatstep.flows.durability import needs_durable
 from chatstep.flows.events import Event
 from chatstep.flows.fitting import connections_in, misfits
 from chatstep.flows.problems import Problem, located
@@ -99,6 +100,9 @@ class _Checker:
     def check(self) -> None:
         """Look at everything."""
         self._triggers()
+        if not self._flow.durable:
+            for place, why in needs_durable(self._flow):
+                self.note(place, why, "Leave `durable: false` out of the flow, or do without this.")
         if self._flow.conversation is not None:
             self._texts(self._flow.conversation.id, "conversation.id", _Scope(self._names))
             self._names["conversation"] = {"id": _TEXT, "assistant": _TEXT, "messages": shape_of(list[Message])}

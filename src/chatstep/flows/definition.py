@@ -92,6 +92,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     outputs: dict[str, Any] = {}
     keep_content: bool = True
     """Whether texts stay readable in the records of runs. False: they are sealed while a run needs them."""
+    durable: bool = True
+    """Whether runs survive a crash. False: they are kept when they have ended, at less cost."""
     source: str = ""
     """The YAML text it was read from."""
 

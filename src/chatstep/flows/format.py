@@ -58,6 +58,7 @@ FLOW = (
     Key("steps", "steps", "What it does, in this order.", required=True),
     Key("outputs", "values", "What it gives back. With `conversation`, an output `message` is the reply."),
     Key("keep_content", "flag", "Whether texts stay readable in the records of runs.", default=True),
+    Key("durable", "flag", "Whether runs survive a crash. `false` makes them cheaper.", default=True),
 )
 
 STEP = (

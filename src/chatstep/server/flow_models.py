@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FLOW", "FlowModels"]
 
 FLOW = "flow/"
+_FRESH = 1.0  # seconds that a flow is believed to be the published version
 
 
 class FlowModels:
@@ -39,6 +40,7 @@ class FlowModels:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._known: dict[str, tuple[Flow, float]] = {}
 
     async def names(self) -> dict[str, int]:
         """Their names as models, each with the second since when it is as it is."""
@@ -52,23 +54,28 @@ class FlowModels:
     async def answer(self, wanted: Wanted, event_id: str | None) -> FlowAnswer:
         """Run the flow, once per ``event_id``; raises what the run failed with."""
         flow = await self._find(wanted.model)
-        return FlowAnswer(await self._run(flow, _event(wanted, event_id)), wanted.model)
+        return FlowAnswer(await self._run(flow, _event(wanted, event_id), event_id is None), wanted.model)
 
     async def stream(self, wanted: Wanted, event_id: str | None) -> FlowStream:
         """The same as a stream, which runs the flow when it is opened."""
         flow, event = await self._find(wanted.model), _event(wanted, event_id)
-        run = partial(self._run, flow, event)
+        run = partial(self._run, flow, event, event_id is None)
         return FlowStream(run_id(flow, event), wanted.model, run, include_usage=wanted.include_usage)
 
     async def _find(self, model: str) -> Flow:
+        flow, until = self._known.get(model, (None, 0.0))
+        if flow is not None and until > time.monotonic():
+            return flow
         names = await self.names()
         if model not in names:
             raise unknown("flow with a chat trigger", model[:200], names, place="model")
-        return await self._app.flows.current(model.removeprefix(FLOW))
+        flow = await self._app.flows.current(model.removeprefix(FLOW))
+        self._known[model] = (flow, time.monotonic() + _FRESH)
+        return flow
 
-    async def _run(self, flow: Flow, event: Event, listener: Listener | None = None) -> RunRecord:
-        started = await self._app.flows.start(flow.name, event, listener=listener)
-        return await self._app.flows.wait(started.id)
+    async def _run(self, flow: Flow, event: Event, first: bool, listener: Listener | None = None) -> RunRecord:
+        started = await self._app.flows.start(flow, event, first=first, listener=listener)
+        return started.record or await self._app.flows.wait(started.id)
 
 
 def _event(wanted: Wanted, event_id: str | None) -> Event:

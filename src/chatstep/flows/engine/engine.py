@@ -20,12 +20,14 @@ import msgspec
 from chatstep.errors import InvalidInput
 from chatstep.expressions import evaluate
 from chatstep.flows.definition import Flow
+from chatstep.flows.durability import needs_durable
 from chatstep.flows.engine import launching
 from chatstep.flows.engine.execution import Execution
 from chatstep.flows.engine.job import Job, run_id
 from chatstep.flows.engine.lookup import Lookup, Page
 from chatstep.flows.engine.process import Process
 from chatstep.flows.engine.rows import Position, Rows, Wanted
+from chatstep.flows.engine.saved import Saved
 from chatstep.flows.events import Event
 from chatstep.flows.reading import read_flow
 from chatstep.flows.records import RunRecord, StepRecord
@@ -52,6 +54,8 @@ class Started(NamedTuple):
 
     id: str
     new: bool
+    record: RunRecord | None = None
+    """All of it, where the flow says ``durable: false``: it has ended then."""
 
 
 class Engine:
@@ -66,6 +70,7 @@ class Engine:
         """Told of each step that a run here has done, and of its end when that is stored."""
         self.listening: WeakValueDictionary[str, Listener] = WeakValueDictionary()
         """Who hears what runs say while they are done here, by the run's id; for as long as somebody holds it."""
+        self._saved = Saved(self)
         self._opening = asyncio.Lock()
         self._database: sa.Engine | None = None
         self._tidying: asyncio.Task[None] | None = None
@@ -92,30 +97,41 @@ class Engine:
 
     async def start(
         self,
-        name: str,
+        flow: str | Flow,
         event: Event,
         inputs: Mapping[str, Any] | None = None,
         *,
+        first: bool = False,
         listener: Listener | None = None,
     ) -> Started:
-        """Begin a run of the published version. When this returns, the run is stored and will be done.
+        """Begin a run of the published version, or of a Flow. When this returns, the run is stored and will be done.
 
-        The same event (flow, type and id) again gives the same run. ``listener`` hears the step that writes the flow's
-        output `message` (see `chatstep.flows.speaking`), if it is done in this process and nobody hears it yet. Raises
-        UnknownName, InvalidInput.
+        A run that is not durable is stored when it has ended, so this returns then. The same event (flow, type and id)
+        again gives the same run; ``first`` says that its id was made up just now. ``listener`` hears the step that
+        writes the flow's output `message` (see `chatstep.flows.speaking`), if it is done in this process and nobody
+        hears it yet. Raises UnknownName, InvalidInput; Busy when a run that is not durable is given up.
         """
-        await self.launch()
-        flow = await self.current(name)
+        if isinstance(flow, str):
+            flow = await self.current(flow)
+        durable = self._is_durable(flow)
+        await (self.launch() if durable else self._open())
         job = await self._job(flow, event, inputs_of(flow, inputs or {}))
         id = run_id(flow, event)
         if listener is not None:
             self.listening.setdefault(id, listener)
+        if not durable:
+            record, new = await self._saved.run(id, flow, job, first=first)
+            return Started(id, new, record)
         if not job.queued:
             return Started(id, await self._begin(id, flow, job))
         assert job.conversation is not None
         turn = self._turns.setdefault(job.conversation, asyncio.Lock())
         async with turn:  # numbered and enqueued in one order
             return Started(id, await self._begin(id, flow, await self._numbered(flow, job)))
+
+    def _is_durable(self, flow: Flow) -> bool:
+        """What needs to survive a crash does so, also in a flow that nobody has checked."""
+        return flow.durable or next(needs_durable(flow), None) is not None
 
     async def _job(self, flow: Flow, event: Event, inputs: dict[str, Any]) -> Job:
         if len(msgspec.json.encode((event, inputs))) > MOST_EVENT:
@@ -265,7 +281,12 @@ class Engine:
         reused = _records_before(flow, after, old) if after is not None else {}
         new = f"{old.flow}.{secrets.token_hex(12)}"
         changed = {"version": flow.version, "reused": reused, "created": time.time(), "depth": 0}
-        await self._begin(new, flow, msgspec.structs.replace(job, **changed))
+        job = msgspec.structs.replace(job, **changed)
+        if self._is_durable(flow):
+            await self._begin(new, flow, job)
+        else:
+            job = msgspec.structs.replace(job, conversation=None, number=0, queued=False)
+            await self._saved.run(new, flow, job, first=True)
         return new
 
     async def launch(self) -> None:
@@ -277,7 +298,14 @@ class Engine:
                 await asyncio.to_thread(steps)  # imports all modules, the first time
                 with launching.explained():
                     await self.process.launch(database)
-                self._tidying = asyncio.get_running_loop().create_task(self._tidy())
+                self._keep_tidy()
+
+    async def _open(self) -> None:
+        """Be ready for runs that are not durable; DBOS need not be launched for them."""
+        if self._tidying is None:
+            await asyncio.to_thread(steps)
+            await self._lookup()
+            self._keep_tidy()
 
     async def close(self) -> None:
         """Let steps under way finish, give back what is not done, and stop."""
@@ -286,7 +314,7 @@ class Engine:
             if self._tidying is not None:
                 self._tidying.cancel()
                 await asyncio.gather(self._tidying, return_exceptions=True)
-            await self.process.stop()
+            await asyncio.gather(self._saved.stop(self.process.grace), self.process.stop())
             if self._database is not None:
                 await asyncio.to_thread(self._database.dispose)
 
@@ -310,6 +338,10 @@ class Engine:
             home, url = self._settings.home, self._settings.store
             self._database = await asyncio.to_thread(launching.open_database, home, url)
         return self._database
+
+    def _keep_tidy(self) -> None:
+        if self._tidying is None:
+            self._tidying = asyncio.get_running_loop().create_task(self._tidy())
 
     async def _tidy(self) -> None:
         """Delete runs that are older than the setting says, now and every hour."""

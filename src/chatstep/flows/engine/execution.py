@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,15 @@ from msgspec.structs import replace
 
 from chatstep.errors import ChatstepError, StepError, from_data
 from chatstep.flows.definition import Flow
+from chatstep.flows.engine.context import StepContext
 from chatstep.flows.engine.job import Job, run_id
 from chatstep.flows.engine.sealing import closed, opened, without_content
 from chatstep.flows.records import RunRecord, StepRecord
-from chatstep.flows.speaking import speaker
 from chatstep.flows.walk import Begun, Interrupted, Walked, Work, walk
 from chatstep.message import Message
-from chatstep.step import Connection, Context, Listener
+from chatstep.step import Context
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from chatstep.flows.engine.engine import Engine
 
 __all__ = ["Execution"]
@@ -202,10 +200,7 @@ class Execution:
         await asyncio.to_thread(self._store.conversations.append, self.job.conversation or "", reply)
 
     def _context(self, name: str) -> Context:
-        listener = self._engine.listening.get(self.id)
-        if listener is not None and (listener.heard or speaker(self.flow) != name):
-            listener = None  # it hears the one step that speaks, and that from its beginning
-        return StepContext(self._engine.context, self, name, listener)
+        return StepContext(self._engine.context, self, name, self._engine.listening.get(self.id))
 
     async def sleep(self, seconds: float) -> None:
         """A wait that a crash does not begin anew. The process may stop meanwhile; the run then waits elsewhere."""
@@ -264,47 +259,3 @@ async def guarded(waited: Awaitable[Any]) -> Any:
         raise Interrupted("The run was cancelled, or is done elsewhere.") from None
     except Exception as error:
         raise Interrupted(str(type(error).__name__), error) from error
-
-
-class _Run:
-    """The run as a step sees it (see `chatstep.step.Run`)."""
-
-    def __init__(self, execution: Execution, name: str) -> None:
-        self._execution = execution
-        self.id = execution.id
-        self.flow = execution.flow.name
-        self.conversation = execution.job.conversation
-        step, _, index = name.rstrip("]").partition("[")
-        self.key = f"{self.id}:{step}:{index}" if index else f"{self.id}:{step}"
-
-    async def sleep(self, seconds: float) -> None:
-        await self._execution.sleep(seconds)
-
-    async def call(self, flow: str, inputs: Mapping[str, Any]) -> Any:
-        return await self._execution.run_flow(self.key, flow, inputs)
-
-
-class StepContext:
-    """The App as a step of a run sees it (see `chatstep.step.Context`)."""
-
-    def __init__(self, app: Context, execution: Execution, name: str, listener: Listener | None) -> None:
-        self._app = app
-        self.run = _Run(execution, name)
-        self.listener = listener
-        self.conversations = app.conversations
-        self.emit = app.emit
-
-    @property
-    def connection(self) -> Callable[[str], Awaitable[Connection]]:
-        """`Connections.get` of the App."""
-        return self._app.connection
-
-    @property
-    def send(self) -> Callable[..., Awaitable[Any]]:
-        """`Http.send` of the App."""
-        return self._app.send
-
-    @property
-    def stream(self) -> Callable[..., AbstractAsyncContextManager[Any]]:
-        """`Http.stream` of the App."""
-        return self._app.stream

@@ -31,6 +31,7 @@ __all__ = [
     "QUEUE",
     "SCHEMA",
     "VERSION",
+    "WORKFLOW",
     "Body",
     "abandon",
     "close",
@@ -43,6 +44,7 @@ __all__ = [
 APPLICATION = "chatstep"
 FILE = "runs.db"
 SCHEMA = "chatstep_runs"
+WORKFLOW = "chatstep_run"
 QUEUE = "chatstep_conversations"
 VERSION = "1"
 """The version that DBOS binds runs to. It stays the same, so that runs go on after an upgrade."""
@@ -204,7 +206,7 @@ def workflow() -> Any:
     if _workflow is None:
         from dbos import DBOS
 
-        @DBOS.workflow(name="chatstep_run", max_recovery_attempts=MOST_CRASHES)
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MOST_CRASHES)
         async def run(data: dict[str, Any]) -> Any:
             if _body is None:
                 raise asyncio.CancelledError

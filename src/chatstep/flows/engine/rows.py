@@ -1,4 +1,4 @@
-"""Rows: what is asked of DBOS's tables. The one file that leans on what DBOS keeps to itself.
+"""Rows: what is asked of DBOS's tables. With `ends`, the files that lean on what DBOS keeps to itself.
 
 All of it blocks. Writing waits while the disk is full or the database away: what a step did is held until it is kept.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from chatstep.flows.engine.ends import EndedRun, Ends
 from chatstep.flows.engine.launching import APPLICATION, QUEUE, SCHEMA, VERSION, serializer
 
 if TYPE_CHECKING:
@@ -108,6 +109,14 @@ class Rows:
                 "child_workflow_id": None,
             }
         )
+
+    def keep(self, ended: list[EndedRun]) -> set[str]:
+        """Store runs that were done without DBOS; the ids of those that were there already."""
+        return self._patiently(self._ends.keep)(ended)
+
+    @cached_property
+    def _ends(self) -> Ends:
+        return Ends(self._sysdb)
 
     def steps(self, run: str) -> dict[int, Any]:
         """What is kept of a run's steps, by DBOS's number of the step."""
