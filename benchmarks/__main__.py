@@ -20,6 +20,7 @@ NAMES = (
     "in_flight",
     "gateway",
     "saved",
+    "streams",
     "flows",
     "workers",
     "memory",

@@ -64,8 +64,8 @@ class Running:
         self.process: subprocess.Popen[bytes] | None = None
         self.failure = ""
 
-    def start(self) -> None:
-        """Start it and wait until it answers; what keeps it from that is told by `measure`."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start it and wait until it answers, or only listens; what keeps it from that is told by `measure`."""
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/v1"
         more = {"OPENAI_BASE_URL": self._upstream, "OPENAI_API_KEY": "sk-bench", "BENCH_UPSTREAM": self._upstream}
@@ -81,17 +81,20 @@ class Running:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            run_loop(self._answering())
+            run_loop(self._answering(port, wait=wait))
         except (OSError, PeerFailed) as error:
             self.failure = str(error)
 
-    async def _answering(self) -> None:
+    async def _answering(self, port: int, *, wait: bool) -> None:
         until = time.monotonic() + START_SECONDS
         async with aiohttp.ClientSession() as session:
             while time.monotonic() < until:
                 if self.process is not None and self.process.poll() is not None:
                     raise PeerFailed("it ended while it was started; is it installed?")
                 try:
+                    if not wait:
+                        socket.create_connection(("127.0.0.1", port)).close()
+                        return
                     if await _ask(session, self.url, self.gateway, self._upstream):
                         return
                 except (aiohttp.ClientError, OSError, ValueError, KeyError):
