@@ -38,6 +38,7 @@ UNRUN = {
     "README.md": ["make demo", "make test", "pipx install", "chatstep chat", "chatstep serve"],
     "docs/rehearsal.md": ["chatstep rehearse"],
     "docs/server.md": ["chatstep serve", "curl"],
+    "docs/deploying.md": ["useradd", "python3", "pip install", "install -m", "systemctl", "echo", "docker compose"],
     "docs/contributing.md": ["git clone", "make demo", "make test", "pytest"],
 }
 # Its texts are what the commands say of themselves; `test_the_generated_pages_are_fresh` compares them.

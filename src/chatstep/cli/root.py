@@ -26,6 +26,7 @@ COMMANDS = {
     "rehearse": Place("chatstep.cli.rehearse:rehearse", "Serve the rehearsal provider: offline, scripted, free."),
     "serve": Place("chatstep.cli.serve:serve", "Serve OpenAI's clients, webhooks and flows over HTTP."),
     "tokens": Place("chatstep.cli.tokens:tokens", "Make, list and revoke tokens for the server's clients."),
+    "backup": Place("chatstep.cli.backup:backup", "Copy the databases while everything goes on."),
     "demo": Place("chatstep.cli.demo:demo", "See a conversation answered, without a key."),
     "completion": Place("chatstep.cli.shell:completion", "Print the completion script for your shell."),
 }
