@@ -120,6 +120,22 @@ def _batches(flowing: Flowing, name: str) -> int:
         return len(set(connection.scalars(sa.select(table.c.creator_xid).where(ours))))
 
 
+async def test_a_text_that_cannot_be_kept_fails_its_run_alone(flowing: Flowing, acme: Any) -> None:
+    half = f"""
+name: saved-{next(_names)}
+durable: false
+steps: [{{id: turn, uses: acme.think, with: {{text: hi}}}}]
+outputs: {{message: "\\ud83d"}}
+"""
+    names = [await flowing.publish(text) for text in (half, saved_flow())]
+    broken, whole = await asyncio.gather(*(flowing.engine.start(name, manual("1")) for name in names))
+    assert broken.record is not None
+    assert broken.record.error is not None
+    assert (broken.record.state, broken.record.error["place"]) == ("failed", "outputs")
+    assert whole.record is not None
+    assert whole.record.state == "done"
+
+
 async def test_it_may_be_run_again(flowing: Flowing, acme: Any) -> None:
     name = await flowing.publish(saved_flow())
     first = await flowing.engine.start(name, manual("1"))
@@ -170,7 +186,7 @@ async def test_another_process_may_be_faster(flowing: Flowing, acme: Any) -> Non
         created=time.time(),
     )
     job = Job(flow=name, version=flow.version, event=event, inputs={}).stored(None)
-    end = EndedRun(theirs.id, theirs.created, job, {"run": theirs})
+    end = EndedRun.of(theirs.id, theirs.created, job, {"run": theirs})
     assert await asyncio.to_thread(flowing.engine.process.rows.keep, [end]) == set()
     acme.gates["race"].set()
     started = await ours
@@ -192,6 +208,7 @@ async def test_a_process_that_stops_lets_it_finish(settings: Settings, acme: Any
         await app.flows.publish(flow)
         running = asyncio.create_task(app.flows.start(flow.name, manual("1", "slow")))
         await eventually(lambda: ("ask", "slow") in acme.calls)
+        assert app.flows.under_way == 1
         closing = asyncio.create_task(app.flows.close())
         await eventually(app.flows.process.closing.is_set)
         with pytest.raises(Interrupted):

@@ -60,9 +60,9 @@ async def _serve(listen: Listen, grace: float) -> None:
 
 async def _end(server: Server, app: App, stop: Stop) -> None:
     """Requests end first, since some wait for runs; then the steps that runs are in."""
-    runs = app.flows.process
+    runs = app.flows
     if server.under_way or runs.under_way:
         note(f"Stopping: {server.under_way} requests and {runs.under_way} runs are under way. Ctrl-C ends it at once.")
     for_steps = min(_FOR_STEPS, stop.left / 4) if runs.under_way else 0.0
     await server.stop(stop.left - for_steps)
-    runs.grace = max(stop.left, for_steps)
+    runs.process.grace = max(stop.left, for_steps)

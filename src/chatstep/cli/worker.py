@@ -53,7 +53,7 @@ async def _work(grace: float) -> None:
             stop = Stop(grace)
             await _until_told(app, stop)
         app.flows.process.grace = stop.left
-        under_way = app.flows.process.under_way
+        under_way = app.flows.under_way
         if under_way == 1:
             note(f"{_now()} Stopping: 1 run finishes the step it is in.")
         elif under_way:

@@ -18,7 +18,7 @@ from chatstep.flows.definition import StepPart
 from chatstep.flows.records import StepRecord
 from chatstep.step import Context, Step
 
-__all__ = ["Attempt", "failed", "skipped"]
+__all__ = ["Attempt", "failed", "half_character", "skipped"]
 
 MOST_OUTPUT = 10_000_000  # bytes of JSON
 LONGEST_WAIT = 300.0
@@ -49,11 +49,7 @@ class Attempt:
         except ChatstepError as problem:
             error = problem
         except UnicodeEncodeError:  # YAML and a command line can give half a pair of UTF-16
-            error = InvalidInput(
-                "A text holds half a character, which can be neither sent nor kept.",
-                place=f"steps.{self._part.id}",
-                hint="Correct the text where it comes from.",
-            )
+            error = half_character(f"steps.{self._part.id}")
         except Exception as problem:  # a plugin's step may raise anything
             error = StepError(
                 f"The step broke ({type(problem).__name__}); this is a defect of it.",
@@ -113,6 +109,15 @@ class Attempt:
         return msgspec.structs.replace(
             record, inputs=self._inputs, attempts=self._tries, began=self._began, ended=time.time()
         )
+
+
+def half_character(place: str) -> InvalidInput:
+    """What is wrong with half a pair of UTF-16."""
+    return InvalidInput(
+        "A text holds half a character, which can be neither sent nor kept.",
+        place=place,
+        hint="Correct the text where it comes from.",
+    )
 
 
 def failed(name: str, uses: str, error: ChatstepError) -> StepRecord:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from chatstep.errors import ChatstepError, InvalidInput
 from chatstep.expressions import evaluate
-from chatstep.flows.attempts import Attempt, failed, skipped
+from chatstep.flows.attempts import Attempt, failed, half_character, skipped
 from chatstep.flows.definition import Flow, StepPart
 from chatstep.flows.events import Event
 from chatstep.flows.reading import fits
@@ -139,8 +139,11 @@ class _Walk:
                 return Walked(tuple(self._records), {}, error)
         try:
             outputs = _plain(evaluate(dict(self._flow.outputs), self._names))
+            msgspec.json.encode(outputs)  # fails where a text cannot be kept
         except ChatstepError as error:
             return Walked(tuple(self._records), {}, error.with_details(place="outputs").to_data())
+        except UnicodeEncodeError:
+            return Walked(tuple(self._records), {}, half_character("outputs").to_data())
         return Walked(tuple(self._records), outputs, None)
 
     async def _once(self, at: int, part: StepPart) -> tuple[list[StepRecord], dict[str, Any]]:

@@ -47,7 +47,7 @@ class Metrics:
 
     def of_here(self) -> list[Family]:
         """What this process counted and is doing."""
-        app, runs = self._app, self._app.flows.process
+        app = self._app
         limits = tuple(
             Sample("", (("of", of), ("name", name)), count)
             for (of, name), count in sorted(app.store.ledger.limits_hit.copy().items())
@@ -56,7 +56,7 @@ class Metrics:
             *app.meter.families(),
             _gauge("chatstep_http_requests_under_way", "Requests that are being answered.", len(self._under_way)),
             _gauge("chatstep_streams_open", "Answers that have begun and go on.", self._under_way.streams),
-            _gauge("chatstep_runs_under_way", "Runs that this process is doing.", runs.under_way),
+            _gauge("chatstep_runs_under_way", "Runs that this process is doing.", app.flows.under_way),
             Family("chatstep_spend_limits_hit", "counter", "Calls that a spend limit stopped.", limits),
             _gauge("chatstep_ledger_entries_waiting", "Entries not written yet.", app.store.ledger.waiting),
             *of_process(),

@@ -21,12 +21,18 @@ __all__ = ["EndedRun", "Ends"]
 
 
 class EndedRun(NamedTuple):
-    """A run: when and with what it was begun (unix seconds), and what came of it."""
+    """A run: when it was begun (unix seconds), with what, and what came of it, as they are stored."""
 
     id: str
     created: float
-    job: dict[str, Any]
-    output: dict[str, Any]
+    inputs: str
+    output: str
+
+    @classmethod
+    def of(cls, id: str, created: float, job: dict[str, Any], output: dict[str, Any]) -> EndedRun:
+        """From what DBOS would be given."""
+        inputs = {"args": [job], "kwargs": {}}
+        return cls(id, created, *(msgspec.json.encode(value).decode() for value in (inputs, output)))
 
 
 class Ends:
@@ -64,8 +70,8 @@ class Ends:
             {
                 "id": run.id,
                 "created": int(run.created * 1000),
-                "inputs": _text({"args": [run.job], "kwargs": {}}),
-                "output": _text(run.output),
+                "inputs": run.inputs,
+                "output": run.output,
                 "now": now,
                 "batch": batch,
             }
@@ -76,7 +82,3 @@ class Ends:
                 return set()
             ids = [run.id for run in ended]
             return set(ids) - set(connection.scalars(self._stored, {"runs": ids, "batch": batch}))
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -77,6 +77,11 @@ class Engine:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._versions: dict[tuple[str, str], Flow] = {}
 
+    @property
+    def under_way(self) -> int:
+        """How many runs are under way here."""
+        return self.process.under_way + self._saved.under_way
+
     async def publish(self, flow: Flow) -> bool:
         """Make this version of a flow the one that new runs take; whether it was another before."""
         self._versions[flow.name, flow.version] = flow

@@ -21,6 +21,7 @@ from chatstep.flows.engine.sealing import closed, without_content
 from chatstep.flows.records import RunRecord, StepRecord
 from chatstep.flows.walk import Begun, Work, walk
 from chatstep.step import Context
+from chatstep.store import Contents
 
 if TYPE_CHECKING:
     from chatstep.flows.engine.engine import Engine
@@ -32,10 +33,9 @@ AT_ONCE = 200
 
 
 class _End(NamedTuple):
-    flow: Flow
-    job: Job
-    record: RunRecord
+    run: EndedRun
     stored: asyncio.Future[bool]
+    """Gets whether it is new."""
 
 
 class Saved:
@@ -46,6 +46,11 @@ class Saved:
         self._here: dict[str, asyncio.Task[tuple[RunRecord, bool]]] = {}
         self._ends: list[_End] = []
         self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return len(self._here)
 
     async def run(self, id: str, flow: Flow, job: Job, *, first: bool) -> tuple[RunRecord, bool]:
         """Do a run, and give its record once it is stored; and whether it is new.
@@ -84,7 +89,11 @@ class Saved:
 
     async def _stored(self, flow: Flow, job: Job, record: RunRecord) -> bool:
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._ends.append(_End(flow, job, record, stored))
+        if flow.keep_content:
+            run = self._ended(job, record, None)
+        else:
+            run = await asyncio.to_thread(self._ended, job, record, self._engine.store.contents)
+        self._ends.append(_End(run, stored))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         return await stored
@@ -101,26 +110,28 @@ class Saved:
             else:
                 for end in batch:
                     if not end.stored.done():
-                        end.stored.set_result(end.record.id not in known)
+                        end.stored.set_result(end.run.id not in known)
         self._writing = None
 
     def _keep(self, batch: list[_End]) -> set[str]:
         with launching.explained():
-            return self._engine.process.rows.keep([self._row(end) for end in batch])
+            return self._engine.process.rows.keep([end.run for end in batch])
 
-    def _row(self, end: _End) -> EndedRun:
-        flow, job, record, contents = end.flow, end.job, end.record, self._engine.store.contents
-        if flow.keep_content:
-            return EndedRun(record.id, job.created, job.stored(None), {"run": record})
-        output = {"run": without_content(record), "content": closed(record, contents)}
-        return EndedRun(record.id, job.created, job.stored(contents), output)
+    def _ended(self, job: Job, record: RunRecord, contents: Contents | None) -> EndedRun:
+        """What is stored; texts are sealed where contents are, which blocks."""
+        output: dict[str, Any] = {"run": record}
+        if contents is not None:
+            output = {"run": without_content(record), "content": closed(record, contents)}
+        return EndedRun.of(record.id, job.created, job.stored(contents), output)
 
     async def stop(self, grace: float) -> None:
         """Let runs under way end for so many seconds, then give them up; and store the ends."""
         if self._here:
             await asyncio.wait([*self._here.values()], timeout=grace)
-        for running in [*self._here.values()]:
+        left = [*self._here.values()]
+        for running in left:
             running.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         if self._writing is not None:
             self._engine.process.rows.stop_waiting()
             await asyncio.wait([self._writing])
