@@ -30,6 +30,8 @@ __all__ = ["Saved"]
 
 AT_ONCE = 200
 """The most ends that are stored in one transaction."""
+GATHER = 0.002
+"""Seconds that an end waits for others to be stored with, while there are runs under way."""
 
 
 class _End(NamedTuple):
@@ -100,6 +102,8 @@ class Saved:
 
     async def _write(self) -> None:
         while self._ends:
+            if len(self._here) > len(self._ends):
+                await asyncio.sleep(GATHER)  # others may end by then; a transaction costs as much as several rows
             batch, self._ends = self._ends[:AT_ONCE], self._ends[AT_ONCE:]
             try:
                 known = await asyncio.to_thread(self._keep, batch)
