@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench_gateway import Running
-from benchmarks.gateways import KEY, OURS
+from benchmarks.gateways import GATEWAYS, KEY, OURS
 from benchmarks.passes import ROOT, Measured, PeerFailed, interleave
 from benchmarks.report import Section, number
 from benchmarks.streams.ticking import EVERY
@@ -40,7 +40,7 @@ def run() -> Section:
             def measure(number: int) -> dict[str, Any]:
                 own = Path(folder) / f"{name}-{number}"
                 own.mkdir()
-                running = Running(name, upstream, own)
+                running = Running(name, GATEWAYS[name], upstream, own)
                 running.start(wait=False)
                 try:
                     return _measured(running)
