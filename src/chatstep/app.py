@@ -26,6 +26,7 @@ from chatstep.modules.openai.request import Draft
 from chatstep.settings import Settings
 from chatstep.step import Listener, Run
 from chatstep.store import Entry, Store
+from chatstep.telemetry import tracing
 from chatstep.telemetry.meter import Meter
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class App:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self.settings = settings
+        self._environ = environ
         self._store: Store | None = None
         self._http: Http | None = None
         self.connections = Connections(lambda: self._store, lambda: from_environment(environ), settings.connection)
@@ -62,6 +64,7 @@ class App:
             lambda: Store.open(settings.home, settings.store, settings.seal_key), Store.close
         )
         self._http = Http(private=settings.private_addresses == "allow")
+        await asyncio.to_thread(tracing.begin, self._environ)
         return self
 
     async def __aexit__(
@@ -69,6 +72,7 @@ class App:
     ) -> None:
         store, http, flows = self.store, self.http, self._flows
         async with AsyncExitStack() as closing:
+            closing.push_async_callback(asyncio.to_thread, tracing.flush)
             closing.push_async_callback(asyncio.to_thread, store.close)
             closing.push_async_callback(self.connections.close)
             closing.push_async_callback(http.close)
@@ -202,6 +206,7 @@ class AppContext:
         if not isinstance(event, Entry):
             return
         self._app.meter.called(event)
+        tracing.called(event)
         try:
             self._ledger.record(event)
         except StoreError as error:  # the App was closed meanwhile; a reply that is paid for must not be lost by that

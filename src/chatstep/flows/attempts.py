@@ -17,6 +17,7 @@ from chatstep.expressions import evaluate
 from chatstep.flows.definition import StepPart
 from chatstep.flows.records import StepRecord
 from chatstep.step import Context, Step
+from chatstep.telemetry.tracing import span
 
 __all__ = ["Attempt", "failed", "half_character", "skipped"]
 
@@ -36,6 +37,13 @@ class Attempt:
 
     async def run(self, names: Mapping[str, Any], context: Context) -> StepRecord:
         """Evaluate, try, and give the record."""
+        with span(f"step {self._name}", {"chatstep.step.uses": self._part.uses}) as stepping:
+            record = await self._recorded(names, context)
+            if stepping is not None and record.error is not None:
+                stepping.set_attribute("error.type", str(record.error.get("error")))
+            return record
+
+    async def _recorded(self, names: Mapping[str, Any], context: Context) -> StepRecord:
         try:
             async with asyncio.timeout(self._part.timeout):
                 output = await self._tried(names, context)

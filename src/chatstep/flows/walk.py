@@ -22,6 +22,7 @@ from chatstep.flows.reading import fits
 from chatstep.flows.records import StepRecord
 from chatstep.registry import step_named, unknown
 from chatstep.step import Context, Effect
+from chatstep.telemetry.tracing import span
 
 __all__ = ["Begun", "Call", "Interrupted", "Walked", "Work", "inputs_of", "walk"]
 
@@ -77,7 +78,11 @@ async def walk(flow: Flow, begun: Begun, context_for: Callable[[str], Context], 
 
     A failed step ends the walk unless it says ``on_error: continue``. Errors of steps are in what is returned.
     """
-    return await _Walk(flow, begun, context_for, call).through()
+    with span(f"run {flow.name}", {"chatstep.run.id": begun.id}) as running:
+        walked = await _Walk(flow, begun, context_for, call).through()
+        if running is not None and walked.error is not None:
+            running.set_attribute("error.type", str(walked.error.get("error")))
+        return walked
 
 
 def inputs_of(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:

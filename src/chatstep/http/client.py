@@ -28,6 +28,7 @@ from chatstep.http.target import Target, check_headers, find_target
 from chatstep.http.unpack import ENCODINGS
 from chatstep.http.values import Patience, Reply, Request, Timeouts
 from chatstep.http.watch import Watch
+from chatstep.telemetry.tracing import outgoing
 
 if TYPE_CHECKING:
     from aiohttp.client import ClientTimeout
@@ -175,7 +176,7 @@ class Http:
                 request.method,
                 target.url,
                 data=data,
-                headers=request.headers,
+                headers={**request.headers, **traced} if (traced := outgoing()) else request.headers,
                 proxy=target.proxy,
                 allow_redirects=False,
             )

@@ -31,7 +31,8 @@ from chatstep.server.models import Models
 from chatstep.server.sockets import Patience, Sockets, allow_many_files
 from chatstep.server.under_way import UnderWay
 from chatstep.server.v1 import Completions
-from chatstep.server.visits import Visit
+from chatstep.server.visits import Visit, tell
+from chatstep.telemetry.tracing import span
 
 if TYPE_CHECKING:
     from chatstep.app import App
@@ -142,8 +143,11 @@ class Server:
         visit = Visit(request.method)
         self._under_way.add(task, request)
         try:
-            response = await self._answer(request, visit)
-            visit.status = response.status
+            with span(request.method, {}, kind="server", headers=request.headers) as serving:
+                response = await self._answer(request, visit)
+                visit.status = response.status
+                if serving is not None:
+                    tell(serving, visit)
         except asyncio.CancelledError:
             if not self._under_way.cutting:
                 raise
