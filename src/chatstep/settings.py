@@ -46,6 +46,11 @@ SETTINGS = (
         "allow.",
     ),
     Setting("log", "warning", "How much is logged: debug, info, warning or error. Keys and texts are never logged."),
+    Setting(
+        "log_format",
+        None,
+        "The form of the log: text or json. Set, it also brings a line for each request to the server. Default: text.",
+    ),
     Setting("retention_days", None, "For how many days runs of flows are kept after their end. Default: for ever."),
 )
 
@@ -63,6 +68,7 @@ class Settings(Struct, frozen=True):
     seal_key: str | None = None
     private_addresses: str = "refuse"
     log: str = "warning"
+    log_format: str | None = None
     retention_days: float | None = None
 
     def __repr__(self) -> str:  # the store's address may hold a password, the seal key is one
@@ -85,6 +91,10 @@ class Settings(Struct, frozen=True):
             if values["log"] not in _LEVELS:
                 level = reprlib.repr(values["log"])
                 raise InvalidInput(f"{level} is no log level.", place=places["log"], hint=f"Use {', '.join(_LEVELS)}.")
+        if values.get("log_format", "text") not in ("text", "json"):
+            raise InvalidInput(
+                f"{reprlib.repr(values['log_format'])} is neither text nor json.", place=places["log_format"]
+            )
         private = values.get("private_addresses", "refuse")
         if private not in ("refuse", "allow"):
             raise InvalidInput(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatstep.cli.screen import note, styled
-from chatstep.cli.session import open_app, run
+from chatstep.cli.logs import announce
+from chatstep.cli.screen import styled
+from chatstep.cli.session import log_option, open_app, run
 from chatstep.cli.stopping import Stop, grace_option
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ _FOR_STEPS = 5.0  # seconds of the grace that requests leave to steps of runs
     "--host-name", "names", metavar="NAME", multiple=True, help="A name under which clients may ask for the server."
 )
 @grace_option
-def serve(host: str, port: int, names: tuple[str, ...], grace: float) -> None:
+@log_option
+def serve(host: str, port: int, names: tuple[str, ...], grace: float, log_format: str | None) -> None:
     """Serve the endpoint for OpenAI's clients, webhooks, and published flows, until you stop it.
 
     Without further set-up only programs on this machine reach it. For any other address it asks for an admin token.
@@ -40,17 +42,17 @@ def serve(host: str, port: int, names: tuple[str, ...], grace: float) -> None:
     """
     from chatstep.server.listening import Listen
 
-    run(_serve(Listen(host=host, port=port, host_names=names), grace))
+    run(_serve(Listen(host=host, port=port, host_names=names), grace, log_format))
 
 
-async def _serve(listen: Listen, grace: float) -> None:
+async def _serve(listen: Listen, grace: float, log_format: str | None) -> None:
     from chatstep.flows.clock import Clock
     from chatstep.server.listening import Server
 
-    async with open_app() as app, Server(app, listen) as server:
+    async with open_app(log_format) as app, Server(app, listen) as server:
         stop = Stop(grace)
-        note(f"{styled('✓', 'green', bold=True)} Serving at {server.address} until Ctrl-C.")
-        note(f"  Any OpenAI client: base_url={server.address}/v1, model=rehearsal/gpt-4o-mini")
+        announce(f"{styled('✓', 'green', bold=True)} Serving at {server.address} until Ctrl-C.")
+        announce(f"  Any OpenAI client: base_url={server.address}/v1, model=rehearsal/gpt-4o-mini")
         if await asyncio.to_thread(app.store.flows.all):
             await app.flows.launch()
         async with Clock(app.flows, app.store):
@@ -62,7 +64,9 @@ async def _end(server: Server, app: App, stop: Stop) -> None:
     """Requests end first, since some wait for runs; then the steps that runs are in."""
     runs = app.flows
     if server.under_way or runs.under_way:
-        note(f"Stopping: {server.under_way} requests and {runs.under_way} runs are under way. Ctrl-C ends it at once.")
+        announce(
+            f"Stopping: {server.under_way} requests and {runs.under_way} runs are under way. Ctrl-C ends it at once."
+        )
     for_steps = min(_FOR_STEPS, stop.left / 4) if runs.under_way else 0.0
     await server.stop(stop.left - for_steps)
     runs.process.grace = max(stop.left, for_steps)

@@ -18,25 +18,32 @@ if TYPE_CHECKING:
     from chatstep.settings import Settings
     from chatstep.store import Store
 
-__all__ = ["open_app", "open_store", "run", "settings"]
+__all__ = ["log_option", "open_app", "open_store", "run", "settings"]
 
 T = TypeVar("T")
 
 
-def settings() -> Settings:
-    """The settings in force; logging begins here."""
+def settings(log_format: str | None = None) -> Settings:
+    """The settings in force; logging begins here, in this format where one is named."""
     from chatstep.settings import Settings
 
     found = Settings.load()
-    set_up(found.log)
+    set_up(found.log, log_format or found.log_format)
     return found
 
 
-def open_app() -> App:
+def open_app(log_format: str | None = None) -> App:
     """An App to enter."""
     from chatstep.app import App
 
-    return App.open(settings())
+    return App.open(settings(log_format))
+
+
+log_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="Log in this form, and a line for each request. Default: the setting log_format.",
+)
 
 
 def open_store() -> Store:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from chatstep.cli.flow_lines import run_line
-from chatstep.cli.screen import for_terminal, note
-from chatstep.cli.session import open_app, run
+from chatstep.cli.logs import announce
+from chatstep.cli.screen import for_terminal
+from chatstep.cli.session import log_option, open_app, run
 from chatstep.cli.stopping import Stop, grace_option
 from chatstep.flows import needs_flows
 
@@ -30,35 +31,36 @@ _LOOK = 0.5  # seconds
 
 @click.command(epilog="\b\nExample:\n  CHATSTEP_STORE=postgresql://db/chatstep chatstep worker")
 @grace_option
-def worker(grace: float) -> None:
+@log_option
+def worker(grace: float, log_format: str | None) -> None:
     """Do the runs of flows, and begin those of schedules, until SIGTERM or Ctrl-C.
 
     Any number of workers, on any number of machines, may share a Postgres database. They take over from each other what
     a dead one left within 15 seconds. On stopping, each run finishes the step it is in.
     """
     needs_flows()
-    run(_work(grace))
+    run(_work(grace, log_format))
 
 
-async def _work(grace: float) -> None:
+async def _work(grace: float, log_format: str | None) -> None:
     from chatstep.flows.clock import Clock
 
-    async with open_app() as app:
+    async with open_app(log_format) as app:
         app.flows.listeners.append(_tell)
         await app.flows.launch()
         flows = await asyncio.to_thread(app.store.flows.all)
         count = f"{len(flows)} flow{'' if len(flows) == 1 else 's'} published"
-        note(f"{_now()} Worker {os.getpid()} on {for_terminal(app.store.place)}: {count}. Ctrl-C stops it.")
+        announce(f"{_now()} Worker {os.getpid()} on {for_terminal(app.store.place)}: {count}. Ctrl-C stops it.")
         async with Clock(app.flows, app.store):
             stop = Stop(grace)
             await _until_told(app, stop)
         app.flows.process.grace = stop.left
         under_way = app.flows.under_way
         if under_way == 1:
-            note(f"{_now()} Stopping: 1 run finishes the step it is in.")
+            announce(f"{_now()} Stopping: 1 run finishes the step it is in.")
         elif under_way:
-            note(f"{_now()} Stopping: {under_way} runs finish the steps they are in.")
-    note(f"{_now()} Stopped.")
+            announce(f"{_now()} Stopping: {under_way} runs finish the steps they are in.")
+    announce(f"{_now()} Stopped.")
 
 
 async def _until_told(app: App, stop: Stop) -> None:
@@ -67,7 +69,7 @@ async def _until_told(app: App, stop: Stop) -> None:
     while not told.done():
         now = app.flows.process.taken_over
         if now > taken:
-            note(f"{_now()} Took over {now - taken} run{'' if now - taken == 1 else 's'} of a process that died.")
+            announce(f"{_now()} Took over {now - taken} run{'' if now - taken == 1 else 's'} of a process that died.")
             taken = now
         await asyncio.wait([told], timeout=_LOOK)
 
@@ -76,7 +78,7 @@ def _tell(id: str, record: StepRecord | RunRecord) -> None:
     from chatstep.flows.records import RunRecord
 
     if isinstance(record, RunRecord):
-        note(f"{_now()} {run_line(record)}")
+        announce(f"{_now()} {run_line(record)}")
 
 
 def _now() -> str:

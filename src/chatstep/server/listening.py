@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Listen", "Server"]
 
 _log = logging.getLogger("chatstep.server")
+_requests = logging.getLogger("chatstep.requests")
 
 
 class Listen(Struct, frozen=True):
@@ -145,7 +146,7 @@ class Server:
         try:
             with span(request.method, {}, kind="server", headers=request.headers) as serving:
                 response = await self._answer(request, visit)
-                visit.status = response.status
+                visit.ended(response, request.headers.get("X-Request-Id"))
                 if serving is not None:
                     tell(serving, visit)
         except asyncio.CancelledError:
@@ -155,7 +156,10 @@ class Server:
             visit.status = 503
         finally:
             self._under_way.remove(task)
-            self._app.meter.visited(visit.method, visit.door, visit.status, time.perf_counter() - visit.began)
+            took = time.perf_counter() - visit.began
+            self._app.meter.visited(visit.method, visit.door, visit.status, took)
+            if _requests.isEnabledFor(logging.INFO):
+                _requests.info("%s %s", visit.method, visit.door, extra={"fields": visit.fields(took)})
         if self._under_way.stopping:
             response.force_close()
         return response

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
+from aiohttp import web
 from msgspec import Struct, field
 
 __all__ = ["Visit", "tell"]
+
+_LONGEST = 100
+_ID = re.compile(r"[\w.:-]{1,100}", re.A)
 
 
 class Visit(Struct):
@@ -23,6 +28,33 @@ class Visit(Struct):
     model: str | None = None
     run: str | None = None
     began: float = field(default_factory=time.perf_counter)
+
+    def ended(self, response: web.StreamResponse, wanted: str | None) -> None:
+        """Note what was answered; ``wanted`` is the id that the client gave the request, if it did."""
+        self.status = response.status
+        if response.prepared:
+            self.size = response.body_length
+        elif isinstance(response, web.Response):
+            body = response.body
+            self.size = len(body) if isinstance(body, (bytes, bytearray)) else 0
+        given = response.headers.get("x-request-id") or wanted
+        self.request_id = given if given is not None and _ID.fullmatch(given) else None
+
+    def fields(self, seconds: float) -> dict[str, Any]:
+        """As the log has it: what is not known is not there."""
+        known = {
+            "method": self.method,
+            "path": self.door,
+            "status": self.status,
+            "ms": round(seconds * 1000, 1),
+            "bytes": self.size,
+            "request_id": self.request_id,
+            "token": self.token,
+            "connection": self.connection,
+            "model": self.model[:_LONGEST] if self.model is not None else None,
+            "run": self.run,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
 
 def tell(span: Any, visit: Visit) -> None:
