@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chatstep.errors import InvalidInput
 from chatstep.server.guard import is_loopback
 from serving import Served, Serving
 
@@ -63,3 +64,40 @@ async def test_no_page_of_another_origin_reads_an_answer(served: Served) -> None
         assert "access-control-allow-origin" not in answer.headers
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["server"] == "chatstep"
+
+
+async def test_a_named_origin_may_ask_and_read(serving: Serving) -> None:
+    served = await serving(allowed_origins=("https://Shop.example.com/",))
+    page = {"Origin": "https://shop.example.com", "Sec-Fetch-Site": "cross-site"}
+    asks = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type, x-stainless-os",
+    }
+    address = f"{served.v1}/chat/completions"
+    async with served.client.options(address, headers={**page, **asks}) as answer:
+        assert answer.status == 204
+        assert answer.headers["access-control-allow-origin"] == page["Origin"]
+        assert "POST" in answer.headers["access-control-allow-methods"]
+        assert answer.headers["access-control-allow-headers"] == asks["Access-Control-Request-Headers"]
+        assert "access-control-allow-credentials" not in answer.headers
+    body = {"model": "rehearsal/gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+    for stream in (False, True):
+        async with served.client.post(address, json={**body, "stream": stream}, headers=page) as answer:
+            assert answer.status == 200
+            assert answer.headers["access-control-allow-origin"] == page["Origin"]
+            assert "Origin" in answer.headers["vary"]
+    async with served.client.post(address, data=b"{", headers=page) as answer:
+        assert answer.status == 400
+        assert answer.headers["access-control-allow-origin"] == page["Origin"]
+    for other in ("https://evil.example", "https://shop.example.com.evil.example", "http://shop.example.com", "null"):
+        async with served.client.post(address, json=body, headers={"Origin": other}) as answer:
+            assert answer.status == 403
+            assert "access-control-allow-origin" not in answer.headers
+        async with served.client.options(address, headers={"Origin": other, **asks}) as answer:
+            assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["*", "shop.example.com", "https://shop.example.com/path", "null", "https://a b"])
+async def test_what_is_no_origin_is_refused(serving: Serving, origin: str) -> None:
+    with pytest.raises(InvalidInput, match="no origin"):
+        await serving(allowed_origins=(origin,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,9 +30,16 @@ _FOR_STEPS = 5.0  # seconds of the grace that requests leave to steps of runs
 @click.option(
     "--host-name", "names", metavar="NAME", multiple=True, help="A name under which clients may ask for the server."
 )
+@click.option(
+    "--allow-origin", "origins", metavar="ORIGIN", multiple=True, help="An origin whose pages may ask from a browser."
+)
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(1, 64), default=1, show_default=True, help="So many processes."
+)
+@click.option("--inherited", hidden=True)
 @grace_option
 @log_option
-def serve(host: str, port: int, names: tuple[str, ...], grace: float, log_format: str | None) -> None:
+def serve(host: str, port: int, names: tuple[str, ...], origins: tuple[str, ...], **how: Any) -> None:
     """Serve the endpoint for OpenAI's clients, webhooks, and published flows, until you stop it.
 
     Without further set-up only programs on this machine reach it. For any other address it asks for an admin token.
@@ -42,17 +49,30 @@ def serve(host: str, port: int, names: tuple[str, ...], grace: float, log_format
     """
     from chatstep.server.listening import Listen
 
-    run(_serve(Listen(host=host, port=port, host_names=names), grace, log_format))
+    listen = Listen(host=host, port=port, host_names=names, allowed_origins=origins)
+    if how["workers"] > 1 and how["inherited"] is None:
+        from chatstep.cli.workers import serve_by_many
+
+        code = run(serve_by_many(listen, how["workers"], how["grace"], how["log_format"]))
+        click.get_current_context().exit(code)
+    run(_serve(listen, how["grace"], how["log_format"], how["inherited"]))
 
 
-async def _serve(listen: Listen, grace: float, log_format: str | None) -> None:
+async def _serve(listen: Listen, grace: float, log_format: str | None, inherited: str | None) -> None:
+    from chatstep.cli.workers import Inherited
     from chatstep.flows.clock import Clock
     from chatstep.server.listening import Server
+    from chatstep.server.together import Place
 
-    async with open_app(log_format) as app, Server(app, listen) as server:
+    given = Inherited.read(inherited) if inherited is not None else None
+    place = Place(given.worker, given.folder) if given is not None else None
+    async with open_app(log_format) as app, Server(app, listen, given and given.port, place) as server:
         stop = Stop(grace)
-        announce(f"{styled('✓', 'green', bold=True)} Serving at {server.address} until Ctrl-C.")
-        announce(f"  Any OpenAI client: base_url={server.address}/v1, model=rehearsal/gpt-4o-mini")
+        if given is not None:
+            given.watch(stop)
+        else:
+            announce(f"{styled('✓', 'green', bold=True)} Serving at {server.address} until Ctrl-C.")
+            announce(f"  Any OpenAI client: base_url={server.address}/v1, model=rehearsal/gpt-4o-mini")
         if await asyncio.to_thread(app.store.flows.all):
             await app.flows.launch()
         async with Clock(app.flows, app.store):

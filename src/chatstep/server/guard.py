@@ -33,10 +33,14 @@ class Guard:
     """Checks requests. ``hosts`` are names under which the server may be asked for, beside its own address.
 
     ``open_to_all`` lets in who brings no token, as long as nobody has made one: right on a loopback address alone.
+    ``origins`` are those of other pages (``https://shop.example.com``) which may ask and read, if they bring a token.
     """
 
-    def __init__(self, tokens: Tokens, host: str, hosts: Iterable[str] = (), *, open_to_all: bool) -> None:
+    def __init__(
+        self, tokens: Tokens, host: str, hosts: Iterable[str] = (), origins: Iterable[str] = (), *, open_to_all: bool
+    ) -> None:
         self._tokens = tokens
+        self._origins = {origin.lower().rstrip("/") for origin in origins}
         self._hosts = {host.lower(), *(name.lower() for name in hosts)}
         self._loopback = is_loopback(host)
         self._open_to_all = open_to_all
@@ -52,10 +56,16 @@ class Guard:
             return
         site = headers.get("Sec-Fetch-Site")
         origin = headers.get("Origin")
+        if self.allows(origin):
+            return
         if (site is not None and site not in _OWN_SITE) or (
             origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower())
         ):
             raise NotServed(403, "Requests from pages of another origin are refused.", code="foreign_origin")
+
+    def allows(self, origin: str | None) -> bool:
+        """Whether pages of this other origin may ask and read."""
+        return origin is not None and origin.lower() in self._origins
 
     async def token(self, headers: Mapping[str, str], *, admin: bool = False) -> Token | None:
         """The token that a request bears; None where none is needed. Raises NotServed."""

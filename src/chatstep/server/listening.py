@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from contextlib import nullcontext
 from types import TracebackType
@@ -19,6 +20,7 @@ from msgspec import Struct
 from chatstep.errors import ChatstepError, InvalidInput
 from chatstep.server.api import open_api
 from chatstep.server.bodies import read_body
+from chatstep.server.cross_origin import ORIGIN, checked_origin, of_options
 from chatstep.server.crowd import Crowd
 from chatstep.server.docs import Admit, open_docs
 from chatstep.server.doors import Admits, Asked, Doors
@@ -26,9 +28,10 @@ from chatstep.server.envelope import NotServed, error_event, told
 from chatstep.server.guard import Guard, is_loopback
 from chatstep.server.health import WATCHED, open_health
 from chatstep.server.hooks import Hooks
-from chatstep.server.metrics import open_metrics
+from chatstep.server.metrics import Metrics
 from chatstep.server.models import Models
 from chatstep.server.sockets import Patience, Sockets, allow_many_files
+from chatstep.server.together import Place
 from chatstep.server.under_way import UnderWay
 from chatstep.server.v1 import Completions
 from chatstep.server.visits import Visit, tell
@@ -54,6 +57,7 @@ class Listen(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 8787
     host_names: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     largest_body: int = 32 * 1024 * 1024
     slowest_head: float = 20.0
     slowest_body: float = 60.0
@@ -66,10 +70,17 @@ class Listen(Struct, frozen=True):
 
 
 class Server:
-    """The doors, open on one address."""
+    """The doors, open on one address; or on ``inherited``, the file number of a socket that listens already.
 
-    def __init__(self, app: App, listen: Listen | None = None) -> None:
+    ``place`` is this process's among several on one port.
+    """
+
+    def __init__(
+        self, app: App, listen: Listen | None = None, inherited: int | None = None, place: Place | None = None
+    ) -> None:
         self._app, self._listen = app, listen or Listen()
+        self._inherited, self._place = inherited, place
+        self._telling: asyncio.Task[None] | None = None
         self._runner: web.ServerRunner | None = None
         self._guard: Guard
         self._doors = Doors()
@@ -94,14 +105,22 @@ class Server:
                 place="host",
                 hint="Make one first: chatstep tokens make admin --admin. Or listen on 127.0.0.1.",
             )
-        self._guard = Guard(tokens, listen.host, listen.host_names, open_to_all=loopback)
+        origins = tuple(map(checked_origin, listen.allowed_origins))
+        self._guard = Guard(tokens, listen.host, listen.host_names, origins, open_to_all=loopback)
         self._doors = doors_of(self._app, listen, self._under_way, self._guard.token)
+        metrics = Metrics(self._app, self._under_way, self._place)
+        self._doors.add("GET", "/metrics", metrics.answer, "admins")
+        if metrics.together is not None:
+            self._telling = asyncio.create_task(metrics.together.tell())
         connections = min(listen.most_connections, allow_many_files())
         patience = Patience(listen.slowest_head, listen.idle, listen.slowest_reader, connections)
         self._runner = web.ServerRunner(Sockets(self._handle, patience), shutdown_timeout=2.0)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, listen.host, listen.port).start()
+            if self._inherited is not None:
+                await web.SockSite(self._runner, socket.socket(fileno=self._inherited)).start()
+            else:
+                await web.TCPSite(self._runner, listen.host, listen.port).start()
         except OSError as error:
             await self.stop()
             raise InvalidInput(
@@ -112,6 +131,8 @@ class Server:
 
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more connections, let requests under way end for so many seconds, then cut them."""
+        if self._telling is not None:
+            self._telling.cancel()
         if self._runner is not None:
             for site in list(self._runner.sites):
                 await site.stop()
@@ -169,8 +190,10 @@ class Server:
             path = request.rel_url.raw_path
             if path not in WATCHED:
                 self._guard.check(request.method, request.headers)
+            if self._guard.allows(request.headers.get("Origin")):
+                request[ORIGIN] = request.headers["Origin"]
             if request.method == "OPTIONS" and (allowed := self._doors.allowed(path)):
-                response: web.StreamResponse = web.Response(status=204, headers={"allow": ", ".join(allowed)})
+                response: web.StreamResponse = of_options(request, allowed)
             else:
                 door, names = self._doors.find(request.method, path)
                 visit.door = door.address
@@ -234,5 +257,4 @@ def doors_of(app: App, listen: Listen, under_way: UnderWay, admit: Admit) -> Doo
     open_api(doors, app, under_way)
     open_docs(doors, app, admit)
     open_health(doors, app, under_way)
-    open_metrics(doors, app, under_way)
     return doors

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from chatstep.errors import StoreError
-from chatstep.server.doors import Asked, Doors
+from chatstep.server.doors import Asked
+from chatstep.server.together import Place, Together
 from chatstep.server.under_way import UnderWay
 from chatstep.telemetry.families import Family, Sample, text
 from chatstep.telemetry.process import of_build, of_process
@@ -20,28 +21,26 @@ from chatstep.telemetry.process import of_build, of_process
 if TYPE_CHECKING:
     from chatstep.app import App
 
-__all__ = ["Metrics", "open_metrics"]
+__all__ = ["Metrics"]
 
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 _OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _PATIENCE = 1.0  # seconds for the question to the database of runs
 
 
-def open_metrics(doors: Doors, app: App, under_way: UnderWay) -> None:
-    """Open the door."""
-    doors.add("GET", "/metrics", Metrics(app, under_way).answer, "admins")
-
-
 class Metrics:
     """Answers ``GET /metrics``."""
 
-    def __init__(self, app: App, under_way: UnderWay) -> None:
+    def __init__(self, app: App, under_way: UnderWay, place: Place | None = None) -> None:
         self._app, self._under_way = app, under_way
+        self.together = Together(place, self.of_here) if place is not None else None
 
     async def answer(self, asked: Asked) -> web.StreamResponse:
         """All families, in the format that is asked for."""
         openmetrics = "application/openmetrics-text" in asked.request.headers.get("Accept", "")
         families = [of_build(), *self.of_here(), *await self._of_runs()]
+        if self.together is not None:
+            families = await asyncio.to_thread(self.together.all, families)
         body = text(families, openmetrics=openmetrics).encode()
         return web.Response(body=body, headers={"content-type": _OPEN if openmetrics else _PLAIN})
 

@@ -19,6 +19,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from msgspec import Struct
 
+from chatstep.server.cross_origin import headers_for
 from chatstep.server.envelope import NotServed, told
 
 __all__ = ["Patience", "Sockets", "allow_many_files"]
@@ -86,6 +87,7 @@ class _Request(web.BaseRequest):
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """What stands on every answer, streams and refusals among them, unless a door says otherwise."""
         response.headers["server"] = "chatstep"
+        response.headers.update(headers_for(self))
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
 
