@@ -34,7 +34,7 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
     for at, message in enumerate(messages):
         place = f"messages[{at}]"
         role = message["role"]
-        if role not in _KEYS:
+        if not isinstance(role, str) or role not in _KEYS:
             roles = ", ".join(f"'{known}'" for known in _KEYS)
             raise Refusal(
                 f"Invalid value for '{place}.role'. Supported values: {roles}.",

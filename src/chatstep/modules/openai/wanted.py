@@ -57,6 +57,8 @@ _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 def read_wanted(body: bytes) -> Wanted:
     """Read a request; raises InvalidInput with the field where it is none."""
     try:
+        if not body.isascii():
+            body.decode()  # texts are passed on as bytes, which nobody else would look at
         fields, looked = _fields(body), _looked(body)
     except msgspec.ValidationError as problem:
         message, _, place = str(problem).partition(" - at `$.")
