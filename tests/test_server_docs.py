@@ -43,7 +43,7 @@ async def ask(served: Served, question: str, page: str = "store.md", **headers: 
 
 @pytest.mark.usefixtures("no_stalls")
 async def test_every_page_is_html_and_markdown(served: Served) -> None:
-    for page in library().pages.values():
+    for page in (await asyncio.to_thread(library)).pages.values():
         status, html, headers = await get(served, page.address)
         assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert html.startswith("<!doctype html>")
@@ -133,13 +133,13 @@ async def test_a_question_is_answered_with_what_it_rests_on(gateway: Gateway) ->
     assert status == 200
     assert text.startswith(f"# {BACKUP}\n\nUse `VACUUM INTO`.\n")
     assert text.count("\n### [") == 1
-    assert "### [The store: Backup](store.md#backup)\n\n> - Flows keep their runs" in text
-    assert "## Pages\n\n- [The store](store.md): where things lie" in text
+    assert "### [Deploying: Backup and restore](deploying.md#backup-and-restore)\n\n> `chatstep backup FOLDER`" in text
+    assert "## Pages\n\n- [Deploying](deploying.md): systemd" in text
     assert text.rstrip().rpartition("\n")[2].startswith("Programs: `GET /docs/store.md?ask=QUESTION`")
     (sent,) = stage.bodies
     assert sent["max_completion_tokens"] == 700
     assert sent["response_format"]["json_schema"]["strict"] is True
-    assert "[1] The store: Backup" in sent["messages"][1]["content"]
+    assert "[1] Deploying: Backup and restore" in sent["messages"][1]["content"]
     assert sent["messages"][1]["content"].endswith(f"Question: {BACKUP}")
     await asyncio.to_thread(served.app.store.ledger.flush)
     (total,) = await asyncio.to_thread(served.app.store.ledger.totals, "model")
@@ -152,8 +152,8 @@ async def test_the_same_answer_as_html(gateway: Gateway) -> None:
     assert status == 200
     assert f"<h1>{BACKUP}</h1>" in html
     assert "<strong>this</strong>" in html
-    assert '<a href="/docs/store#backup">The store: Backup</a>' in html
-    assert '<a href="/docs/store">The store</a>: where things lie' in html
+    assert '<a href="/docs/deploying#backup-and-restore">Deploying: Backup and restore</a>' in html
+    assert '<a href="/docs/deploying">Deploying</a>: systemd' in html
     assert "<script" not in html
     assert 'href="javascript' not in html
     assert f'value="{BACKUP}"' in html

@@ -227,15 +227,15 @@ class Engine:
     async def wait(self, id: str) -> RunRecord:
         """The whole record of a run when it has ended, wherever it is done."""
         lookup = await self._lookup()
-        waiting = self.process.waiting(id)
         pause = 1.0 if self.process.has(id) else 0.05
-        while True:
-            done, _ = await asyncio.wait({waiting}, timeout=pause)
-            if done:  # it was done here, and is stored
-                return waiting.result()
-            if await self._ask(lookup.has_ended, id):
-                return await self._ask(lookup.whole, id)
-            pause = min(pause * 2, 1.0)
+        with self.process.waiting(id) as waiting:
+            while True:
+                done, _ = await asyncio.wait({waiting}, timeout=pause)
+                if done:  # it was done here, and is stored
+                    return waiting.result()
+                if await self._ask(lookup.has_ended, id):
+                    return await self._ask(lookup.whole, id)
+                pause = min(pause * 2, 1.0)
 
     async def show(self, id: str) -> RunRecord:
         """A run by its id or its beginning, without content where the flow says so. Raises UnknownName."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from chatstep.flows.engine import launching
@@ -59,7 +59,7 @@ class Process:
         self._fresh: set[str] = set()
         self._here: dict[str, Execution] = {}
         self._all_gone = asyncio.Event()
-        self._waiting: dict[str, asyncio.Future[RunRecord]] = {}
+        self._waiting: dict[str, set[asyncio.Future[RunRecord]]] = {}
 
     @property
     def launched(self) -> bool:
@@ -128,12 +128,18 @@ class Process:
         """Whether a run is under way here."""
         return id in self._here or id in self._fresh
 
-    def waiting(self, id: str) -> asyncio.Future[RunRecord]:
-        """What gets the record when the run ends here."""
-        if id not in self._waiting:
-            self._waiting[id] = asyncio.get_running_loop().create_future()
-            self._waiting[id].add_done_callback(lambda _: self._waiting.pop(id, None))
-        return self._waiting[id]
+    @contextmanager
+    def waiting(self, id: str) -> Iterator[asyncio.Future[RunRecord]]:
+        """What gets the record when the run ends here, for as long as somebody waits for it."""
+        future: asyncio.Future[RunRecord] = asyncio.get_running_loop().create_future()
+        together = self._waiting.setdefault(id, set())
+        together.add(future)
+        try:
+            yield future
+        finally:
+            together.discard(future)
+            if not together:
+                self._waiting.pop(id, None)
 
     def kick(self) -> None:
         """Look for runs that wait in conversations."""
@@ -162,11 +168,11 @@ class Process:
         if execution is None:
             return
         self._gone(id, execution)
-        waiting = self._waiting.get(id)
         if stored and execution.record is not None:
             self._tell(id, execution.record)
-        if stored and waiting is not None and not waiting.done() and execution.record is not None:
-            waiting.set_result(execution.record)
+            for future in self._waiting.get(id, ()):
+                if not future.done():
+                    future.set_result(execution.record)
         if execution.stored["queued"]:
             self.kick()
 
