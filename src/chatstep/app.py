@@ -42,7 +42,7 @@ class App:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self.settings = settings
-        self._environ = environ
+        self._begin_tracing = lambda: tracing.begin(environ)  # it holds a key, so it is not kept
         self._store: Store | None = None
         self._http: Http | None = None
         self.connections = Connections(lambda: self._store, lambda: from_environment(environ), settings.connection)
@@ -64,7 +64,7 @@ class App:
             lambda: Store.open(settings.home, settings.store, settings.seal_key), Store.close
         )
         self._http = Http(private=settings.private_addresses == "allow")
-        await asyncio.to_thread(tracing.begin, self._environ)
+        await asyncio.to_thread(self._begin_tracing)
         return self
 
     async def __aexit__(
