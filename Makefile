@@ -58,7 +58,7 @@ docs: $(VENV)/.dev
 $(BENCH)/.installed: benchmarks/requirements.txt benchmarks/requirements-litellm.txt benchmarks/requirements-flows.txt pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[flows]'
 	$(PYTHON) -m venv $(BENCH)/litellm
 	$(BENCH)/litellm/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements-litellm.txt
 	npm install --silent --no-fund --no-audit --prefix $(BENCH)/node @portkey-ai/gateway@1.15.2 || echo "No npm: Portkey's gateway will not be measured."
