@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +58,7 @@ def rules() -> str:
     """What the provider says. Each client has an order of its own, as a rule for a call of a tool is used up."""
     found: list[dict[str, Any]] = [
         {"when": "^Count slowly", "reply": SLOWLY, "chunks": 6, "delay": {"between": 0.02}},
+        {"when": "^Go on", "reply": "and on " * 1000, "delay": {"between": 0.05}},
         {"when": "^Too much", "fault": {"code": "insufficient_quota"}},
     ]
     for script in (*IN_CI, *OTHERS):
@@ -69,11 +71,18 @@ def rules() -> str:
 
 
 class Place(NamedTuple):
-    """A server that clients can use, the provider behind it, and their token."""
+    """A server that clients can use, the provider behind it, their token, and where the server keeps its data."""
 
     address: str
     provider: Rehearsal
     token: str
+    home: Path
+
+    def calls(self, outcome: str) -> int:
+        """How many calls have ended so."""
+        with Store.open(self.home) as store:
+            rows = store._database.rows("SELECT count(*) FROM chatstep_ledger WHERE outcome = ?", (outcome,))
+            return int(next(iter(rows))[0])
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +97,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             store.flows.publish(flow.name, flow.version, flow.source)
             _, token = store.tokens.make(Token(name="clients"))
         _, address, _ = stack.enter_context(running(chatstep))
-        yield Place(address, provider, token.reveal())
+        yield Place(address, provider, token.reveal(), chatstep.folder / "home")
 
 
 def results(script: str, place: Place) -> Any:
@@ -102,6 +111,7 @@ def results(script: str, place: Place) -> Any:
         "tool_text": tool_text(script),
         "schema": SCHEMA,
         "slow_text": "Count slowly",
+        "endless_text": "Go on",
         "quota_text": "Too much",
     }
     return json.loads(run(script, json.dumps(asked)))
@@ -139,6 +149,7 @@ def run_tool(name: str, *args: str, cwd: Path | None = None, environment: dict[s
 
 
 def check(script: str, place: Place) -> None:
+    before = place.calls("interrupted")
     got = results(script, place)
     assert got["plain"]
     assert got["stream"]["text"] == SLOWLY
@@ -149,6 +160,9 @@ def check(script: str, place: Place) -> None:
     validate(got["format"], SCHEMA)
     assert (got["unknown"], got["stranger"], got["quota"]) == (404, 401, 429)
     assert got["abandoned"] is True
+    while place.calls("interrupted") == before:  # a client that read to the end would never end this
+        time.sleep(0.05)
+    assert place.calls("interrupted") == before + 1
     if "models" in got:
         assert {"flow/shop", "p/gpt-4o-mini", "rehearsal/gpt-4o-mini"} <= set(got["models"])
 
@@ -183,8 +197,11 @@ def test_curl_gets_answers_and_streams(place: Place) -> None:
     streamed = curl("-N", address, body={**asked, "stream": True})
     assert streamed.endswith("data: [DONE]\n\n")
     # A body above a megabyte makes curl ask whether it may be sent.
+    before = len(place.provider.requests)
     large = {**asked, "messages": [{"role": "user", "content": "x" * 2_000_000}, *asked["messages"]]}
-    assert "choices" in json.loads(curl(address, body=large)) or "error" in json.loads(curl(address, body=large))
+    curl(address, body=large)
+    (arrived,) = place.provider.requests[before:]
+    assert arrived.body["messages"] == large["messages"]
     assert curl("-I", f"{place.address}/v1/models").startswith("HTTP/1.1 200")
 
 

@@ -36,7 +36,7 @@ async function refused(model, text, key) {
 
 async function abandoned() {
   const controller = new AbortController();
-  const stream = await chat(asked.model).stream(asked.slow_text, { signal: controller.signal });
+  const stream = await chat(asked.model).stream(asked.endless_text, { signal: controller.signal });
   try {
     for await (const _ of stream) controller.abort();
   } catch {

@@ -47,7 +47,7 @@ def refused(model, text, key=asked["key"]):
 
 
 def abandoned():
-    stream = chat(asked["model"]).stream(asked["slow_text"])
+    stream = chat(asked["model"]).stream(asked["endless_text"])
     next(stream)
     stream.close()
     return True

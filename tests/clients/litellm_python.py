@@ -47,7 +47,7 @@ def refused(model, text, key=asked["key"]):
 
 
 def abandoned():
-    stream = ask(asked["model"], asked["slow_text"], stream=True)
+    stream = ask(asked["model"], asked["endless_text"], stream=True)
     next(iter(stream))
     stream.completion_stream.close()
     return True

@@ -49,7 +49,7 @@ async function refused(other, model, text) {
 }
 
 async function abandoned() {
-  const stream = await client.chat.completions.create({ model: asked.model, messages: user(asked.slow_text), stream: true });
+  const stream = await client.chat.completions.create({ model: asked.model, messages: user(asked.endless_text), stream: true });
   for await (const _ of stream) {
     stream.controller.abort();
     return true;

@@ -48,7 +48,7 @@ def refused(model, text, other=client):
 
 
 def abandoned():
-    with ask(asked["model"], asked["slow_text"], stream=True) as stream:
+    with ask(asked["model"], asked["endless_text"], stream=True) as stream:
         next(stream)
     return True
 

@@ -62,7 +62,7 @@ async def refused(model, text, key=asked["key"]):
 
 
 async def abandoned():
-    async with agent(asked["model"]).run_stream(asked["slow_text"]) as result:
+    async with agent(asked["model"]).run_stream(asked["endless_text"]) as result:
         async for _ in result.stream_text(delta=True, debounce_by=None):
             break
     return True

@@ -45,7 +45,7 @@ async function refused(model, prompt, key) {
 
 async function abandoned() {
   const controller = new AbortController();
-  const result = streamText({ model: provider()(asked.model), prompt: asked.slow_text, abortSignal: controller.signal });
+  const result = streamText({ model: provider()(asked.model), prompt: asked.endless_text, abortSignal: controller.signal });
   for await (const _ of result.textStream) controller.abort();
   return true;
 }
