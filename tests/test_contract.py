@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import tarfile
@@ -56,14 +57,17 @@ def prism(*args: str) -> Iterator[str]:
     program = INSTALLED / "node" / "node_modules" / ".bin" / "prism"
     command = [str(program), *args, "-h", "127.0.0.1", "-p", str(port)]
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        # `node` from PyPI is a program that starts the real one; a session of their own lets both be ended.
+        process = subprocess.Popen(
+            command, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             while "Prism is listening" not in (text := _all_of(said)):
                 assert process.poll() is None, text
                 time.sleep(0.1)
             yield f"http://127.0.0.1:{port}"
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
 
 
