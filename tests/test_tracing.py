@@ -123,7 +123,7 @@ def test_a_request_a_run_a_step_and_its_call_are_one_trace(chatstep: Commands, r
     call = attributes(spans["chat gpt-4o-mini"])
     assert (call["gen_ai.operation.name"], call["gen_ai.request.model"]) == ("chat", "gpt-4o-mini")
     assert call["gen_ai.usage.input_tokens"] > 0
-    assert call["gen_ai.response.finish_reasons"] == ["stop"]
+    assert call["gen_ai.usage.output_tokens"] > 0
     assert attributes(spans["POST /v1/chat/completions"])["http.response.status_code"] == 200
     assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= receiver.metrics()
     everything = b"".join(body for _, body in receiver.bodies)

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,6 +116,8 @@ class _Many:
         while True:
             began = time.monotonic()
             child = self._children[worker] = await self._started(worker)
+            if self._stopping.is_set():  # it began while the others were told
+                child.send_signal(signal.SIGTERM)
             code = await child.wait()
             if self._stopping.is_set() or code == _WRONG:
                 return max(code, 0)
@@ -122,7 +125,9 @@ class _Many:
                 "Process %d of the server (pid %d) ended: %s. It is started again.", worker, child.pid, _why(code)
             )
             pause = 0.1 if time.monotonic() - began > _SOON else min(pause * 2, _LONGEST)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
             if self._stopping.is_set():
                 return 0
 

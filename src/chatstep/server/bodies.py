@@ -20,6 +20,11 @@ async def read_body(request: web.BaseRequest, most: int, slowest: float) -> byte
     if (request.content_length or 0) > most:
         raise _too_large(most)
     await _let_send(request)
+    if request.content.is_eof() and request.content.exception() is None:  # all of it came with the head
+        body = request.content.read_nowait(-1)
+        if len(body) > most:
+            raise _too_large(most)
+        return body
     blocks: list[bytes] = []
     size = 0
     try:

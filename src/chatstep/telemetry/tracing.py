@@ -23,7 +23,8 @@ _WANTED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", 
 # As the conventions recommend them.
 _SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 _TOKENS = [1.0, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
-_REASONS = {"ok": "stop", "truncated": "length"}
+_ANSWERED = frozenset({"ok", "truncated"})
+_MOST_MODELS = 200
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
@@ -59,6 +60,7 @@ class _Tracing:
         self.tokens = meter.create_histogram(
             "gen_ai.client.token.usage", "{token}", "Tokens of calls.", explicit_bucket_boundaries_advisory=_TOKENS
         )
+        self.models: set[str] = set()
         self.ours: list[Any] = []
         """The providers that were set up here."""
 
@@ -148,7 +150,7 @@ def called(entry: Entry) -> None:
     }
     if entry.answered:
         about["gen_ai.response.model"] = entry.answered
-    failed = entry.outcome not in _REASONS
+    failed = entry.outcome not in _ANSWERED
     if failed:
         about["error.type"] = entry.outcome
     more = {
@@ -156,7 +158,7 @@ def called(entry: Entry) -> None:
         "gen_ai.usage.input_tokens": entry.prompt,
         "gen_ai.usage.cache_read.input_tokens": entry.cached,
         "gen_ai.usage.output_tokens": entry.completion,
-        "gen_ai.response.finish_reasons": None if failed else (_REASONS[entry.outcome],),
+        "gen_ai.response.finish_reasons": ("length",) if entry.outcome == "truncated" else None,
         "chatstep.request_id": entry.request_id or None,
     }
     ended = time.time_ns()
@@ -169,6 +171,11 @@ def called(entry: Entry) -> None:
     if failed:
         made.set_status(_tracing.api.StatusCode.ERROR, entry.outcome)
     made.end(ended)
+    if entry.model not in _tracing.models:
+        if len(_tracing.models) < _MOST_MODELS:
+            _tracing.models.add(entry.model)
+        else:  # clients name what they like, and series have no end otherwise
+            about = {**about, "gen_ai.request.model": "other", "gen_ai.response.model": "other"}
     _tracing.duration.record(entry.duration_ms / 1000, about)
     for kind, count in (("input", entry.prompt), ("output", entry.completion)):
         if count is not None:
