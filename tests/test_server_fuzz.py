@@ -211,7 +211,7 @@ def test_very_many_damaged_requests_get_the_protocols_errors(running: Running) -
         (b"{", None),
         (b"\xff\xfe{}", None),
         (b"\xef\xbb\xbf{}", None),
-        (b'{"model": "p/gpt-4o-mini"}', "body"),
+        (b'{"model": "p/gpt-4o-mini"}', "messages"),
         (b'{"model": 7, "messages": []}', "model"),
         (b'{"model": "p/gpt-4o-mini", "messages": NaN}', None),
         (b'{"model": "p/gpt-4o-mini", "messages": [{"role": "user", "content": "\xff"}]}', None),

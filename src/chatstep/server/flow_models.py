@@ -106,7 +106,10 @@ def _event(wanted: Wanted, event_id: str | None) -> Event:
 
 
 def _items(raw: Raw) -> list[Any]:
-    items = msgspec.json.decode(raw)
+    try:
+        items = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidInput("A number is too large, or something nested too deeply.", place="messages") from None
     if not isinstance(items, list):
         raise InvalidInput("Expected a list of messages.", place="messages")
     return items

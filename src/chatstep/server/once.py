@@ -21,19 +21,16 @@ from chatstep.server.under_way import UnderWay
 from chatstep.store import KeptAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from chatstep.app import App
     from chatstep.modules.openai.forward import Forward
 
-__all__ = ["Asking", "Once", "passed_on"]
+__all__ = ["Asking", "Once", "check_key"]
 
 _log = logging.getLogger("chatstep.server")
 
 LONGEST_KEY = 255
 LARGEST = 16_000_000  # bytes of an answer that is kept
 _RENEW = 5.0  # seconds
-_PASSED_ON = ("x-request-id", "openai-processing-ms", "openai-version")
 
 
 class Asking:
@@ -68,7 +65,7 @@ class Asking:
                         await self._tell(block)
             else:
                 reply = await forward.whole()
-                self.headers |= passed_on(reply.headers)
+                self.headers |= forward.passed_on(reply)
                 await self._tell(reply.body, begun=True)
         except ChatstepError as error:
             self._error = error
@@ -142,8 +139,7 @@ class Once:
     async def answer(self, who: tuple[str, str], body: bytes, forward: Forward, *, stream: bool) -> Asking:
         """The answer for this client and key: kept, under way, or asked for now."""
         client, key = who
-        if len(key) > LONGEST_KEY:
-            raise NotServed(400, f"An Idempotency-Key has at most {LONGEST_KEY} characters.", code="invalid_value")
+        check_key(key)
         name = f"{client}\0{key}"
         async with self._turns.setdefault(name, asyncio.Lock()):
             return await self._found(name, body, forward, stream=stream)
@@ -200,9 +196,10 @@ class Once:
                 await asyncio.to_thread(self._app.store.answers.renew, name, self._owner)
 
 
-def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a provider that its answer's client gets."""
-    return {name: headers[name] for name in _PASSED_ON if name in headers}
+def check_key(key: str) -> None:
+    """Raise NotServed for what is no key."""
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise NotServed(400, f"An Idempotency-Key has 1 to {LONGEST_KEY} characters.", code="invalid_value")
 
 
 def _reused() -> NotServed:

@@ -23,12 +23,13 @@ from chatstep.server.envelope import NotServed, error_event
 from chatstep.server.flow_answers import FlowStream
 from chatstep.server.flow_models import FLOW, FlowModels
 from chatstep.server.naming import connection_for
-from chatstep.server.once import Asking, Once, passed_on
+from chatstep.server.once import Asking, Once, check_key
 from chatstep.server.under_way import UnderWay
 
 if TYPE_CHECKING:
     from chatstep.app import App
     from chatstep.step import Context
+    from chatstep.store import Token
 
 __all__ = ["PING", "Completions"]
 
@@ -52,7 +53,7 @@ class Completions:
         if token is not None and not token.allows(wanted.model):
             raise NotServed(403, f"This token may not use {wanted.model!r}.", code="model_not_allowed", param="model")
         if wanted.model.startswith(FLOW):
-            answered = await self._by_flow(request, wanted)
+            answered = await self._by_flow(request, wanted, token)
             asked.visit.model, asked.visit.run = wanted.model, answered.headers.get("x-request-id")
             return answered
         context: Context = self._app.context
@@ -67,7 +68,7 @@ class Completions:
         if wanted.stream:
             return await _Streamed(request, forward, self._ping).answer()
         reply = await forward.whole()
-        return web.Response(body=reply.body, content_type="application/json", headers=passed_on(reply.headers))
+        return web.Response(body=reply.body, content_type="application/json", headers=forward.passed_on(reply))
 
     async def _once(self, asked: Asked, key: str, forward: Forward, *, stream: bool) -> web.StreamResponse:
         client = asked.token.name if asked.token is not None else ""
@@ -81,13 +82,21 @@ class Completions:
             headers=asking.all_headers,
         )
 
-    async def _by_flow(self, request: web.BaseRequest, wanted: Wanted) -> web.StreamResponse:
-        event_id = request.headers.get("Idempotency-Key")
+    async def _by_flow(self, request: web.BaseRequest, wanted: Wanted, token: Token | None) -> web.StreamResponse:
+        event_id = _event_id(request.headers.get("Idempotency-Key"), token)
         if wanted.stream:
             return await _Streamed(request, await self._flows.stream(wanted, event_id), self._ping).answer()
         answer = await self._flows.answer(wanted, event_id)
         headers = {"x-request-id": answer.run}
         return web.Response(body=answer.whole(), content_type="application/json", headers=headers)
+
+
+def _event_id(key: str | None, token: Token | None) -> str | None:
+    """The event that a key names: each client has its own, and sees no answer of another."""
+    if key is None:
+        return None
+    check_key(key)
+    return key if token is None else f"{token.name}/{key}"
 
 
 class _Streamed:

@@ -8,15 +8,15 @@ it took. For the server's door.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from chatstep.errors import AnswerUnreadable, ChatstepError, Refused
+from chatstep.errors import AnswerUnreadable, ChatstepError, Refused, TimedOut, Unreachable
 from chatstep.http.values import Patience, Reply, Request, Timeouts
 from chatstep.modules.openai.answer import read_completion, usage_from
 from chatstep.modules.openai.charging import Charging, uncharged
@@ -27,7 +27,7 @@ from chatstep.modules.openai.prices import Usage, nanodollars
 from chatstep.modules.openai.refusals import read_refusal, refusal_in
 from chatstep.modules.openai.tokens import counter_for
 from chatstep.modules.openai.usage_tap import UsageTap
-from chatstep.modules.openai.wanted import Wanted, adapted, most_tokens
+from chatstep.modules.openai.wanted import Wanted, adapted, most_tokens, values_of
 from chatstep.modules.openai.wire import CompletionUsage, decode_completion, encode
 from chatstep.step import Connection, Context
 from chatstep.store.ledger import Entry
@@ -35,6 +35,7 @@ from chatstep.store.ledger import Entry
 __all__ = ["Forward"]
 
 CORRECTIONS = 2
+_PASSED_ON = ("x-request-id", "openai-processing-ms", "openai-version")
 _TIMEOUTS = Timeouts(total=600.0)
 _PATIENCE = Patience()
 
@@ -117,7 +118,7 @@ class Forward:
                 else:
                     stack.callback(self._abandon)
                     open = True
-                    self.request_id = body.headers.get("x-request-id")
+                    self.request_id = self._keyless(body.headers.get("x-request-id"))
                     return self._blocks(body)
         except ChatstepError as error:
             await self._fail(error)
@@ -134,9 +135,10 @@ class Forward:
                 answered = await body.read()
                 read_completion(answered)
                 raise AnswerUnreadable("The server answered in one piece although a stream was asked for.")
-            async for block in body:
-                if passed := tap.feed(block):
-                    yield passed
+            async with aclosing(_until_broken(body, tap)) as blocks:
+                async for block in blocks:
+                    if passed := tap.feed(block):
+                        yield passed
             end = tap.finish()
         except ChatstepError as error:
             await self._fail(error.with_details(usage=tap.usage), begun=True)
@@ -166,7 +168,7 @@ class Forward:
 
     def _judge(self, reply: Reply) -> tuple[Reply, _Seen]:
         """The reply where it is an answer; raises what it is instead."""
-        self.request_id = reply.headers.get("x-request-id")
+        self.request_id = self._keyless(reply.headers.get("x-request-id"))
         if not 200 <= reply.status < 300:
             raise read_refusal(reply.status, reply.headers, reply.body)
         try:
@@ -179,13 +181,21 @@ class Forward:
         self._attempts += reply.attempt
         return reply, seen
 
+    def passed_on(self, reply: Reply) -> dict[str, str]:
+        """The headers of an answer that its client gets."""
+        return {name: self._keyless(reply.headers[name]) or "" for name in _PASSED_ON if name in reply.headers}
+
+    def _keyless(self, said: str | None) -> str | None:
+        """What a server says of itself, without the key: it goes to the client and into the ledger."""
+        key = self._endpoint.key
+        return said if said is None or key is None else key.hidden(said)
+
     async def _correct(self, error: ChatstepError) -> None:
         """Learn from a refusal that names a field; raises the error where it teaches nothing."""
         self._attempts += error.details.get("attempts", 1)
         learnt: Dialect | None = None
         if self._corrections < CORRECTIONS and isinstance(error, Refused):
-            sent = {name: msgspec.json.decode(raw) for name, raw in self._fields.items() if name != "messages"}
-            learnt = learn(refusal_in(error), self._dialect, {**sent, "messages": ()})
+            learnt = learn(refusal_in(error), self._dialect, values_of(self._fields))
         if learnt is None:
             raise error
         self._corrections += 1
@@ -195,7 +205,7 @@ class Forward:
         await self._connection.learn(self._model, traits)
 
     async def _succeed(self, usage: Usage | None, answered: str | None, reason: str | None) -> None:
-        model = answered or self._model
+        model = self._keyless(answered) or self._model
         cost = await self._charging.cost(usage or Usage(), model)
         amount = nanodollars(cost.amount) if cost is not None else None
         self._record("truncated" if reason == "length" else "ok", usage, amount, model)
@@ -203,6 +213,8 @@ class Forward:
     async def _fail(self, error: ChatstepError, *, begun: bool = False) -> None:
         if self._settled:
             return
+        if self._endpoint.key is not None:
+            self._endpoint.key.keep_out_of(error)
         error.details["attempts"] = self._attempts
         error.with_details(connection=self._connection.name, model=self._model, request_id=self.request_id)
         usage = error.details.pop("usage", None)
@@ -242,3 +254,13 @@ class Forward:
                 reservation=self._charging.reservation,
             )
         )
+
+
+async def _until_broken(body: Any, tap: UsageTap) -> AsyncGenerator[bytes, None]:
+    """The blocks of a stream; one that breaks after its finish reason was whole, but for its token counts."""
+    try:
+        async for block in body:
+            yield block
+    except (Unreachable, TimedOut):
+        if not tap.said_its_end:
+            raise

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from msgspec.structs import replace
 
-from chatstep.errors import AnswerCut, AnswerUnreadable, ChatstepError, Unreachable
+from chatstep.errors import AnswerCut, AnswerUnreadable, ChatstepError, TimedOut, Unreachable
 from chatstep.modules.openai.answer import OPENING, Answer, Thoughts, conclude, read_completion, read_stream, usage_from
 from chatstep.modules.openai.call import Call
 from chatstep.modules.openai.inputs import Completion, MakeChatCompletion, make_inputs
@@ -168,12 +168,17 @@ class CompletionStream:
 
     async def _blocks(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
         """The blocks of the body; after `[DONE]` its end is waited for a moment, and no longer."""
-        async for block in self._body:
-            yield block
-            if reader.done:
-                break
-        else:
-            return
+        try:
+            async for block in self._body:
+                yield block
+                if reader.done:
+                    break
+            else:
+                return
+        except (Unreachable, TimedOut):
+            if reader.finish_reason is None:
+                raise
+            return  # the answer was whole; what broke off is its token counts at most
         try:
             async with asyncio.timeout(_AFTER_DONE):
                 async for _ in self._body:

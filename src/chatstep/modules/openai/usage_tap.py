@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from chatstep.errors import AnswerCut, AnswerUnreadable
+from chatstep.errors import AnswerCut, AnswerUnreadable, ChatstepError
 from chatstep.modules.openai.answer import usage_from
 from chatstep.modules.openai.prices import Usage
 from chatstep.modules.openai.stream import StreamReader
@@ -65,6 +65,17 @@ class UsageTap:
                 raise AnswerUnreadable("The stream held no event of the protocol.")
             raise AnswerCut("The answer was cut off: the stream ended without saying that it was finished.")
         return (rest + b"\n\n" if rest and not _DONE.search(rest) else b"") + DONE
+
+    @property
+    def said_its_end(self) -> bool:
+        """Whether the whole events that came so far say why the answer ended."""
+        reader = StreamReader()
+        try:
+            reader.feed(b"".join(self._kept))
+        except ChatstepError:
+            return False
+        self._rest = b""  # a part of an event says nothing
+        return reader.finish_reason is not None
 
     def _keep(self, whole: bytes) -> None:
         self._kept.append(whole)

@@ -16,8 +16,10 @@ from chatstep.modules.openai.dialect import Dialect
 from chatstep.modules.openai.tokens import PER_MESSAGE, PER_NAME, REPLY, Counter
 from chatstep.modules.openai.wire import encode
 
-__all__ = ["Wanted", "adapted", "most_tokens", "read_wanted"]
+__all__ = ["Wanted", "adapted", "most_tokens", "read_wanted", "values_of"]
 
+_LONGEST_MODEL = 500  # characters
+_MISSING = "Object missing required field `"
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
 
@@ -62,9 +64,13 @@ def read_wanted(body: bytes) -> Wanted:
         fields, looked = _fields(body), _looked(body)
     except msgspec.ValidationError as problem:
         message, _, place = str(problem).partition(" - at `$.")
-        raise InvalidInput(f"{message}.", place=place.rstrip("`") or "body") from None
+        missing = message.removeprefix(_MISSING).rstrip("`") if message.startswith(_MISSING) else ""
+        raise InvalidInput(f"{message}.", place=place.rstrip("`") or missing or "body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput("The body could not be parsed as JSON.", place="body") from None
+    if len(looked.model) > _LONGEST_MODEL or not looked.model.isprintable():
+        message = f"A model's name has at most {_LONGEST_MODEL} characters, which can be printed."
+        raise InvalidInput(message, place="model")
     if looked.stream_options is not None and not looked.stream:
         raise InvalidInput("'stream_options' is allowed only when 'stream' is true.", place="stream_options")
     limit = looked.max_completion_tokens if looked.max_completion_tokens is not None else looked.max_tokens
@@ -94,9 +100,21 @@ def adapted(wanted: Wanted, model: str, dialect: Dialect) -> dict[str, Raw]:
     return fields
 
 
+def values_of(fields: Mapping[str, Raw]) -> dict[str, Any]:
+    """What the fields hold, without the messages, as far as it can be read: a number may be too large for us."""
+    values: dict[str, Any] = {"messages": ()}
+    for name, raw in fields.items():
+        if name != "messages":
+            try:
+                values[name] = msgspec.json.decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                values[name] = None
+    return values
+
+
 def _with_usage(options: Raw | None) -> Raw:
-    given: Mapping[str, Any] = (msgspec.json.decode(options) if options is not None else None) or {}
-    return Raw(encode({**given, "include_usage": True}))
+    given = msgspec.json.decode(options, type=dict[str, Raw] | None) if options is not None else None
+    return Raw(encode({**(given or {}), "include_usage": True}))
 
 
 _NOT_TEXT = frozenset({"image_url", "input_audio", "file"})
@@ -105,7 +123,10 @@ _NOT_TEXT = frozenset({"image_url", "input_audio", "file"})
 def most_tokens(fields: Mapping[str, Raw], counter: Counter) -> int | None:
     """The most tokens of a prompt: messages counted, all else by its bytes; None where a part is not text."""
     tokens = REPLY + sum(len(raw) for name, raw in fields.items() if name not in ("messages", "model"))
-    messages = msgspec.json.decode(fields["messages"])
+    try:
+        messages = msgspec.json.decode(fields["messages"])
+    except (msgspec.DecodeError, RecursionError):
+        return None
     for message in messages if isinstance(messages, list) else ():
         texts = _texts(message)
         if texts is None:
@@ -116,18 +137,18 @@ def most_tokens(fields: Mapping[str, Raw], counter: Counter) -> int | None:
 
 def _texts(value: Any) -> list[str] | None:
     """All texts in a message, names of fields among them; None where it holds a picture, a sound or a file."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        if not _NOT_TEXT.isdisjoint(value):
-            return None
-        value = [*value.keys(), *value.values()]
-    if not isinstance(value, list):
-        return [str(value)] if value is not None else []
     found: list[str] = []
-    for item in value:
-        texts = _texts(item)
-        if texts is None:
-            return None
-        found += texts
+    waiting = [value]  # no recursion: clients nest as deeply as they like
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            if not _NOT_TEXT.isdisjoint(value):
+                return None
+            waiting += (*value.keys(), *value.values())
+        elif isinstance(value, list):
+            waiting += value
+        elif value is not None:
+            found.append(str(value))
     return found
