@@ -24,7 +24,7 @@ ANSWERED = [
     ("the reply is cut short", "steps/openai.make_chat_completion"),
     ("How do I stream a reply in Python?", "python"),
     ("Use Postgres instead of SQLite", "store"),
-    ("how do I back up my data", "store"),
+    ("how do I back up my data", "deploying store"),
     ("rotate the sealing key", "store connections"),
     ("CHATSTEP_HOME", "settings store"),
     ("how do I set the log level", "settings"),

@@ -39,7 +39,7 @@ _SHOWN = 6  # excerpts that a model gets to read, and people where no model answ
 _FRESH = 900.0  # seconds that an answer is kept
 _MOST_KEPT = 500
 _THOUGHTS = 2048  # tokens for a model that thinks before it answers
-_PROBABLE = 0.44  # where excerpts cover less of a question than that, they probably do not answer it
+_PROBABLE = 0.4  # where excerpts cover less of a question than that, they probably do not answer it
 _HOPELESS = 0.2  # and here no model need be asked
 _CONNECT = (
     "Connect a model to have questions answered: set `OPENAI_API_KEY`, or run `chatstep connections add NAME`. Where "
@@ -75,7 +75,7 @@ class Asking:
         except InputError as error:
             return replace(found, note=f"No model was asked. {error.message} {_CONNECT}")
         if inputs is None:
-            return replace(found, note=f"The rehearsal provider knows nothing, so no model was asked. {_CONNECT}")
+            return replace(found, note=f"No model was asked. The rehearsal provider knows nothing. {_CONNECT}")
         if not allows(f"{inputs.connection}/{inputs.model}"):
             return replace(found, note=f"This token may not use {inputs.connection}/{inputs.model}, which answers.")
         key = (found.question, page, inputs.connection, inputs.model)

@@ -8,7 +8,7 @@ from chatstep.documentation.answers import Answer
 from chatstep.documentation.excerpts import Excerpt
 from chatstep.documentation.pages import FRONT, Library, Page, moved_between
 
-__all__ = ["answer_markdown", "llms_txt", "page_markdown", "problem_markdown"]
+__all__ = ["answer_markdown", "llms_txt", "signed"]
 
 _ABOUT = (
     "A chat completion as one dependable step: from a conversation to its next message. Python, command line, durable "
@@ -16,9 +16,9 @@ _ABOUT = (
 )
 
 
-def page_markdown(page: Page) -> str:
-    """The page, with the line below it that says how to ask."""
-    return f"{page.text.rstrip()}\n\n---\n{how_to_ask(page)}\n"
+def signed(page: Page, text: str) -> str:
+    """What the server says at a page's address, with the line below it that says how to ask."""
+    return f"{text.rstrip()}\n\n---\n{how_to_ask(page)}\n"
 
 
 def how_to_ask(page: Page) -> str:
@@ -39,13 +39,7 @@ def answer_markdown(library: Library, page: Page, answer: Answer) -> str:
         parts.extend(_quoted(excerpt, page) for excerpt in excerpts)
         parts.append("## Pages")
         parts.append("\n".join(_line(library.pages[name], page) for name in names))
-    parts.append(f"---\n{how_to_ask(page)}")
     return "\n\n".join(parts) + "\n"
-
-
-def problem_markdown(page: Page, problem: str) -> str:
-    """What is said to a question that is none."""
-    return f"{problem}\n\n---\n{how_to_ask(page)}\n"
 
 
 def _said(answer: Answer) -> str:

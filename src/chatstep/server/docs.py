@@ -17,7 +17,7 @@ from chatstep.documentation.asking import Asking, find
 from chatstep.documentation.html import SAFETY, answer_html, framed, page_html, style
 from chatstep.documentation.markdown import rendered
 from chatstep.documentation.pages import FRONT, Library, Page, library
-from chatstep.documentation.writing import answer_markdown, llms_txt, page_markdown, problem_markdown
+from chatstep.documentation.writing import answer_markdown, llms_txt, signed
 from chatstep.errors import InvalidInput, UnknownName
 from chatstep.server.billed import BilledContext
 from chatstep.server.doors import Asked, Doors
@@ -83,13 +83,13 @@ class Docs:
             return _missing(pages, error, markdown=markdown)
         question = asked.request.rel_url.query.get("ask", "").strip()
         if not question:
-            text = page_markdown(page)
+            text = signed(page, page.text)
             return _markdown(text) if markdown else _html(await asyncio.to_thread(page_html, pages, page, text))
         try:
             answer, headers, status = await self._answered(question, page, asked.request)
-            question, text = answer.question, answer_markdown(pages, page, answer)
+            question, text = answer.question, signed(page, answer_markdown(pages, page, answer))
         except InvalidInput as error:
-            headers, status, text = {}, 400, problem_markdown(page, f"{error.message} {error.hint}")
+            headers, status, text = {}, 400, signed(page, f"{error.message} {error.hint}")
             question = question[:200]
         if markdown:
             return _markdown(f"# {question}\n\n{text}", status, headers)
