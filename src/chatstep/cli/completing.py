@@ -15,7 +15,17 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Completing", "connection_names", "conversation_ids", "files", "inputs", "models", "presets", "words"]
+__all__ = [
+    "Completing",
+    "connection_names",
+    "conversation_ids",
+    "files",
+    "inputs",
+    "models",
+    "pages",
+    "presets",
+    "words",
+]
 
 Completing = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -41,6 +51,13 @@ def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from chatstep.modules.openai.models import known_models
 
     return _beginning(known_models(), incomplete)
+
+
+def pages(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """A page of the documentation."""
+    from chatstep.documentation.pages import library
+
+    return _beginning(library().pages, incomplete)
 
 
 def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

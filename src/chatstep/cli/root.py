@@ -27,6 +27,7 @@ COMMANDS = {
     "serve": Place("chatstep.cli.serve:serve", "Serve OpenAI's clients, webhooks and flows over HTTP."),
     "tokens": Place("chatstep.cli.tokens:tokens", "Make, list and revoke tokens for the server's clients."),
     "backup": Place("chatstep.cli.backup:backup", "Copy the databases while everything goes on."),
+    "docs": Place("chatstep.cli.docs:docs", "Read the documentation, or ask it a question."),
     "demo": Place("chatstep.cli.demo:demo", "See a conversation answered, without a key."),
     "completion": Place("chatstep.cli.shell:completion", "Print the completion script for your shell."),
 }
