@@ -183,10 +183,33 @@ async def test_a_reset_before_the_answer_is_tried_again(http: Http) -> None:
     assert (reply.body, reply.attempt, server.connections) == (b"3", 3, 3)
 
 
-async def test_a_cut_body_is_tried_again_when_it_was_not_streamed(http: Http) -> None:
+@pytest.mark.parametrize("whole", [2, 9])
+async def test_a_cut_answer_is_asked_for_once_more_when_it_was_not_streamed(http: Http, whole: int) -> None:
+    """It was written, and charged, each time; so it is not asked for as often as what failed for nothing."""
+
     async def answer(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhalf"[: -2 if exchange.number < 3 else None])
+        cut = -2 if exchange.number < whole else None
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhalf"[:cut])
         exchange.close()
+
+    async with RawServer(answer) as server:
+        if whole == 2:
+            assert await http.send(Request("POST", server.url), judge, patience=QUICK) == b"half"
+        else:
+            with pytest.raises(Unreachable) as caught:
+                await http.send(Request("POST", server.url), judge, patience=QUICK)
+            assert caught.value.details["attempts"] == 2
+    assert len(server.requests) == 2
+
+
+async def test_what_failed_for_nothing_does_not_count_as_a_cut_answer(http: Http) -> None:
+    async def answer(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            await exchange.reply(503)
+        else:
+            cut = -2 if exchange.number == 2 else None
+            await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhalf"[:cut])
+            exchange.close()
 
     async with RawServer(answer) as server:
         assert await http.send(Request("POST", server.url), judge, patience=QUICK) == b"half"

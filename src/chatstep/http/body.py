@@ -141,6 +141,8 @@ class Body:
     def _failure(self, exc: Exception) -> ChatstepError:
         phase = self._watch.absorb(exc)
         error = explain(exc, self._host) if phase is None else timed_out(phase, self._host)
+        if 200 <= self.status < 300:
+            error.with_details(phase="answer")
         return error.with_details(attempts=self.attempt)
 
     def _too_large(self) -> AnswerTooLarge:

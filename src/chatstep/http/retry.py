@@ -2,6 +2,7 @@
 
 Sent again: `chatstep.errors.Busy`, which includes failures of the transport. Never: money, everything else, a total
 deadline (the server may be writing an answer that is already paid for), a certificate (it will not become valid).
+An answer that broke off is asked for once more and not again, since it was written, and charged, each time.
 The header ``x-should-retry`` outranks the class of the error, except for money.
 """
 
@@ -18,6 +19,7 @@ from chatstep.http.values import Patience
 __all__ = ["Retry", "server_delay"]
 
 _NOTHING: Mapping[str, str] = {}
+_BEGUN = ("answer", "between bytes")  # phases in which an answer was on its way
 
 
 class Retry:
@@ -27,6 +29,7 @@ class Retry:
         self._patience = patience
         self._random = random
         self._waited = 0.0
+        self._broken = 0
 
     def delay(self, error: ChatstepError, headers: Mapping[str, str] | None, attempt: int) -> float | None:
         """Seconds to wait before the next attempt, or None when ``error`` ends the call.
@@ -40,6 +43,10 @@ class Retry:
             return None
         if not self._patience.resend and _fate_unknown(error):
             return None
+        if error.details.get("phase") in _BEGUN:
+            self._broken += 1
+            if self._broken > 1:
+                return None
         asked = error.details.get("retry_after") if asked is None else asked
         delay = self._jitter(attempt) if asked is None else float(asked)
         if self._waited + delay > self._patience.wait:
