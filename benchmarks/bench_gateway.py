@@ -47,7 +47,7 @@ def run() -> Section:
             runners = {name: running[name].measure for name in GATEWAYS}
             measured = interleave(runners, passes=3)
     for name, result in measured.items():
-        _add(section, name, result, (measured, direct))
+        add(section, GATEWAYS[name], result, (measured, direct))
     ours = median_or_none(measured[OURS], "cpu")
     section.target("CPU ms per request", None if ours is None else ours * 1e3, 0.30, " ms")
     section.target_ratio("LiteLLM's proxy to ours", quotient(median_or_none(measured["litellm"], "cpu"), ours), 30)
@@ -220,22 +220,24 @@ def _seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _add(section: Section, name: str, result: Measured, others: tuple[dict[str, Measured], float]) -> None:
+def add(section: Section, gateway: Gateway, result: Measured, others: tuple[dict[str, Measured], float]) -> None:
+    """One row; with the CPU per chunk where the section has a column for it."""
     measured, direct = others
-    title = GATEWAYS[name].title
+    chunks = "CPU µs per chunk" in section.columns
     if result.failure:
-        section.rows.append((title, "failed", *("",) * 4))
-        section.notes.append(f"{title}: {result.failure}")
+        section.rows.append((gateway.title, "failed", *("",) * (len(section.columns) - 2)))
+        section.notes.append(f"{gateway.title}: {result.failure}")
         return
     low, high = result.spread("cpu")
     ratio = quotient(result.median("cpu"), median_or_none(measured[OURS], "cpu"))
+    chunk = number(result.median("chunk") * 1e6) if gateway.streams else "-"
     section.rows.append(
         (
-            title,
+            gateway.title,
             number(result.median("cpu") * 1e3),
             f"{number(low * 1e3)} - {number(high * 1e3)}",
             number((result.median("latency") - direct) * 1e3),
-            number(result.median("chunk") * 1e6) if GATEWAYS[name].streams else "-",
+            *((chunk,) if chunks else ()),
             f"{ratio:.2f} ×" if ratio else "-",
         )
     )

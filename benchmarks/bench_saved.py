@@ -8,11 +8,11 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.bench_gateway import IN_FLIGHT, latency, started
+from benchmarks.bench_gateway import IN_FLIGHT, add, latency, started
 from benchmarks.canned import serving
 from benchmarks.gateways import GATEWAYS, OURS, Gateway
-from benchmarks.passes import Measured, environment, interleave
-from benchmarks.report import Section, median_or_none, number, quotient
+from benchmarks.passes import environment, interleave
+from benchmarks.report import Section, median_or_none
 from benchmarks.worker import run_loop
 
 FLOW = """
@@ -47,7 +47,7 @@ def run() -> Section:
         with started(SERVERS, upstream, Path(folder)) as running:
             measured = interleave({name: one.measure for name, one in running.items()}, passes=3)
     for name, result in measured.items():
-        _add(section, name, result, (measured, direct))
+        add(section, SERVERS[name], result, (measured, direct))
     ours = median_or_none(measured[OURS], "cpu")
     section.target("CPU ms per request", None if ours is None else ours * 1e3, 0.7, " ms")
     return section
@@ -71,23 +71,3 @@ SERVERS = {
     OURS: Gateway("chatstep, durable: false", partial(_ours, "false"), model="flow/shop", streams=False),
     "durable": Gateway("chatstep, durable", partial(_ours, "true"), model="flow/shop", streams=False),
 }
-
-
-def _add(section: Section, name: str, result: Measured, others: tuple[dict[str, Measured], float]) -> None:
-    measured, direct = others
-    title = SERVERS[name].title
-    if result.failure:
-        section.rows.append((title, "failed", *("",) * 3))
-        section.notes.append(f"{title}: {result.failure}")
-        return
-    low, high = result.spread("cpu")
-    ratio = quotient(result.median("cpu"), median_or_none(measured[OURS], "cpu"))
-    section.rows.append(
-        (
-            title,
-            number(result.median("cpu") * 1e3),
-            f"{number(low * 1e3)} - {number(high * 1e3)}",
-            number((result.median("latency") - direct) * 1e3),
-            f"{ratio:.2f} ×" if ratio else "-",
-        )
-    )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, Self
 
 import aiohttp
 import pytest
 
 from chatstep.app import App
 from chatstep.server.listening import Listen, Server
+from chatstep.settings import Settings
 from command_line import Commands
 from stepping import Stage
 
@@ -89,3 +93,34 @@ def running(chatstep: Commands, *args: str) -> Iterator[tuple[subprocess.Popen[s
         finally:
             process.kill()
             process.wait(30)
+
+
+class Threaded:
+    """``with Threaded(home) as server``: a server in a thread of this process, for clients that wait."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._ready, self._done = threading.Event(), asyncio.Event()
+        self.address = ""
+        self._loop: asyncio.AbstractEventLoop
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    async def prepare(self, app: App) -> None:
+        """What is to be there before the first request."""
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with App.open(Settings(home=self._home), {}) as app, Server(app, Listen(port=0)) as server:
+            await self.prepare(app)
+            self.address = server.address
+            self._ready.set()
+            await self._done.wait()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import schemathesis
@@ -25,8 +23,7 @@ from chatstep.flows.events import Event
 from chatstep.flows.publishing import publish
 from chatstep.message import Message
 from chatstep.server.api.document import document
-from chatstep.server.listening import Listen, Server
-from chatstep.settings import Settings
+from serving import Threaded
 
 # The server is a thread of this process and draws random numbers of its own, which hypothesis takes for the test's.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
@@ -59,36 +56,17 @@ OPERATIONS = [
 ]
 
 
-class Running:
+class Running(Threaded):
     """A server in a thread, and a run in it."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._ready, self._done = threading.Event(), asyncio.Event()
-        self.address = self.run = ""
-        self._loop: asyncio.AbstractEventLoop
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+    run = ""
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        async with App.open(Settings(home=self._home), {}) as app, Server(app, Listen(port=0)) as server:
-            await publish(GREET, app.flows, app.connections)
-            self.run = (await app.flows.start("greet", Event(type="manual", id="1", text="Hi"))).id
-            await app.flows.wait(self.run)
-            await asyncio.to_thread(app.store.conversations.create, "chat")
-            await asyncio.to_thread(app.store.conversations.append, "chat", Message("Ana", "Hi"))
-            self.address = server.address
-            self._ready.set()
-            await self._done.wait()
-
-    def __enter__(self) -> Running:
-        self._thread.start()
-        assert self._ready.wait(30)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join()
+    async def prepare(self, app: App) -> None:
+        await publish(GREET, app.flows, app.connections)
+        self.run = (await app.flows.start("greet", Event(type="manual", id="1", text="Hi"))).id
+        await app.flows.wait(self.run)
+        await asyncio.to_thread(app.store.conversations.create, "chat")
+        await asyncio.to_thread(app.store.conversations.append, "chat", Message("Ana", "Hi"))
 
 
 @pytest.fixture(scope="module")

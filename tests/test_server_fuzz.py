@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,9 +19,8 @@ from chatstep.app import App
 from chatstep.flows.publishing import publish
 from chatstep.rehearsal import Rehearsal
 from chatstep.secret import Secret
-from chatstep.server.listening import Listen, Server
-from chatstep.settings import Settings
 from chatstep.store import StoredConnection
+from serving import Threaded
 
 # The server is a thread of this process and draws random numbers of its own, which hypothesis takes for the test's.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
@@ -87,39 +85,21 @@ STRANGE: list[Any] = [
 ]
 
 
-class Running:
+class Running(Threaded):
     """A server in a thread, and a provider behind it."""
 
     def __init__(self, home: Path, provider: Rehearsal) -> None:
-        self._home, self._provider = home, provider
-        self._ready, self._done = threading.Event(), asyncio.Event()
-        self.port = 0
-        self._loop: asyncio.AbstractEventLoop
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        super().__init__(home)
+        self._provider = provider
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        async with App.open(Settings(home=self._home), {}) as app:
-            stored = StoredConnection("p", "openai", "openai", {"base_url": self._provider.base_url})
-            await asyncio.to_thread(app.store.connections.add, stored, {"api_key": Secret("sk-x")})
-            await publish(FLOW, app.flows, app.connections)
-            async with Server(app, Listen(port=0)) as server:
-                self.port = int(server.address.rpartition(":")[2])
-                self._ready.set()
-                await self._done.wait()
-
-    def __enter__(self) -> Running:
-        self._thread.start()
-        assert self._ready.wait(30)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join()
+    async def prepare(self, app: App) -> None:
+        stored = StoredConnection("p", "openai", "openai", {"base_url": self._provider.base_url})
+        await asyncio.to_thread(app.store.connections.add, stored, {"api_key": Secret("sk-x")})
+        await publish(FLOW, app.flows, app.connections)
 
     def post(self, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, str, bytes]:
         """Status, content type and body of one answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=60)
         try:
             connection.request("POST", "/v1/chat/completions", body, headers or {})
             answer = connection.getresponse()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -47,13 +47,10 @@ def taken(began: float, ended: float | None) -> str:
 
 def cost_of(steps: tuple[StepRecord, ...]) -> str:
     """What steps cost together, to read; empty where none costs anything that is counted."""
-    costs = [step.cost for step in steps if step.cost is not None]
-    if not costs:
-        return ""
-    try:
-        return money(sum((Decimal(cost) for cost in costs), Decimal(0)))
-    except InvalidOperation:
-        return "unknown"
+    from chatstep.flows.records import cost_of as sum_of
+
+    total = sum_of(steps)
+    return total if total == "unknown" else money(Decimal(total)) if total is not None else ""
 
 
 def step_line(step: StepRecord) -> str:

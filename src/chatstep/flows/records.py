@@ -6,13 +6,14 @@ run and one after a crash see the same.
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from chatstep.flows.events import Event
 
-__all__ = ["RunRecord", "RunState", "StepRecord", "StepState"]
+__all__ = ["RunRecord", "RunState", "StepRecord", "StepState", "cost_of"]
 
 StepState = Literal["done", "failed", "skipped"]
 RunState = Literal["queued", "waiting", "running", "done", "failed", "cancelled", "merged"]
@@ -60,3 +61,12 @@ class RunRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often the run was taken up again after a crash."""
     merged_into: str | None = None
     """For a message that was answered together with later ones: the run that did."""
+
+
+def cost_of(steps: tuple[StepRecord, ...]) -> str | None:
+    """What steps cost together, in dollars as text: "unknown" where one is, None where none costs what is counted."""
+    costs = [step.cost for step in steps if step.cost is not None]
+    try:
+        return f"{sum(map(Decimal, costs), Decimal(0)):f}" if costs else None
+    except InvalidOperation:
+        return "unknown"

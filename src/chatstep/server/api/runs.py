@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -15,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from chatstep.app import App
 from chatstep.flows.engine import Wanted
 from chatstep.flows.events import Event
-from chatstep.flows.records import RunRecord, RunState, StepRecord, StepState
+from chatstep.flows.records import RunRecord, RunState, StepRecord, StepState, cost_of
 from chatstep.message import Author
 from chatstep.server.api.endpoints import Body, Query, get, post
 from chatstep.server.api.feed import changes, states_of
@@ -223,7 +222,7 @@ def _common(record: RunRecord) -> dict[str, Any]:
         "conversation": record.conversation,
         "prompt_tokens": sum(step.prompt_tokens or 0 for step in record.steps),
         "completion_tokens": sum(step.completion_tokens or 0 for step in record.steps),
-        "cost": _cost(record.steps),
+        "cost": cost_of(record.steps),
         "recovered": record.recovered,
         "merged_into": record.merged_into,
         "error": record.error,
@@ -246,11 +245,3 @@ def _step(step: StepRecord) -> StepDone:
         cost=step.cost,
         maybe_repeated=step.maybe_repeated,
     )
-
-
-def _cost(steps: tuple[StepRecord, ...]) -> str | None:
-    costs = [step.cost for step in steps if step.cost is not None]
-    try:
-        return f"{sum(map(Decimal, costs), Decimal(0)):f}" if costs else None
-    except InvalidOperation:
-        return "unknown"
