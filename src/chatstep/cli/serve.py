@@ -26,7 +26,14 @@ _FOR_STEPS = 5.0  # seconds of the grace that requests leave to steps of runs
     "  chatstep serve --host 0.0.0.0 --host-name bots.example.com"
 )
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", metavar="PORT", type=click.IntRange(0, 65535), default=8787, show_default=True)
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=8787,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
 @click.option(
     "--host-name", "names", metavar="NAME", multiple=True, help="A name under which clients may ask for the server."
 )
